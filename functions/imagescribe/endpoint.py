@@ -1,0 +1,146 @@
+"""The describe endpoint, called over HTTP.
+
+Nothing is tried again here: a call may be billed, so whether there is another is decided where attempts are counted.
+Redirects are not followed, since ``requests`` would carry the key in ``x-api-key`` to whatever host they name.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urljoin
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from imagescribe.answers import (
+    PRICE_USD,
+    AccountFault,
+    Answer,
+    Description,
+    Transient,
+    balance_is_spent,
+    classify,
+    redact,
+)
+from imagescribe.times import iso_utc
+
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+ANSWER_TIMEOUT_SECONDS: Final = 60.0
+"""From the request to the last byte. Generous: an answer that comes after the time-out is paid for and not seen."""
+
+MAX_BODY_BYTES: Final = 131_072
+"""More is not read. An item of DynamoDB holds 400 KB, an event of EventBridge 256 KB."""
+
+
+class Endpoint:
+    """The describe endpoint at one URL.
+
+    Parameters
+    ----------
+    connections
+        How many calls are made side by side.
+    clock
+        Epoch seconds.
+    """
+
+    def __init__(self, url: str, connections: int, clock: Callable[[], float] = time.time) -> None:
+        self._url = url
+        self._clock = clock
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy and no .netrc of the machine comes between
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def describe(self, image_url: str, api_key: str) -> Answer:
+        """Ask for the prompt of the image at a presigned URL. A call that is answered with 200 costs money."""
+        started = self._clock()
+        try:
+            with self._session.post(
+                self._url,
+                json={"image_file": image_url},
+                headers={"x-api-key": api_key, "accept": "application/json"},
+                timeout=(CONNECT_TIMEOUT_SECONDS, ANSWER_TIMEOUT_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body, whole = _read_body(response, started + ANSWER_TIMEOUT_SECONDS, self._clock)
+        except requests.ConnectTimeout:
+            return Transient("no connection to the endpoint in time")
+        except requests.Timeout:
+            return Transient(f"no answer within {ANSWER_TIMEOUT_SECONDS:.0f} s", may_be_billed=True)
+        except requests.RequestException as error:
+            # The text of a requests error can name the URL and is of no use to a reader; its class tells enough.
+            return Transient(f"the connection failed ({_innermost(error)})", may_be_billed=_was_sent(error))
+        text = redact(body.decode("utf-8", errors="replace"), api_key)
+        if response.status_code == 200:
+            if not whole and not text:
+                return Transient("200, but the body broke off before its first byte", may_be_billed=True)
+            return Description(
+                body=text,
+                cost_usd=_number(response.headers.get("x-cost"), PRICE_USD),
+                latency_seconds=_number(response.headers.get("x-generation-time"), self._clock() - started),
+                request_id=response.headers.get("x-request-id"),
+                described_at=iso_utc(self._clock()),
+            )
+        answer = classify(response.status_code, response.headers, text, self._clock())
+        if response.status_code == 406 and not isinstance(answer, AccountFault) and self._balance_is_spent(api_key):
+            return AccountFault(answer.detail)
+        return answer
+
+    def _balance_is_spent(self, api_key: str) -> bool:
+        """Ask for the balance, since a 406 did not say whether it is for want of credits."""
+        try:
+            response = self._session.get(
+                urljoin(self._url, "get-user-credits"),
+                headers={"x-api-key": api_key},
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+            if response.status_code != 200:
+                return False
+            credits_left = response.json()
+        except (requests.RequestException, ValueError):
+            return False
+        if isinstance(credits_left, dict):
+            credits_left = next((v for k, v in credits_left.items() if "credit" in k or "balance" in k), None)
+        return balance_is_spent({"x-remaining-credits": str(credits_left)}, "")
+
+
+def _read_body(response: requests.Response, deadline: float, clock: Callable[[], float]) -> tuple[bytes, bool]:
+    """Read at most MAX_BODY_BYTES until the deadline; say whether that was the whole body.
+
+    A body that breaks off is kept as far as it came: with status 200 it is billed all the same.
+    """
+    body = bytearray()
+    while len(body) < MAX_BODY_BYTES and clock() < deadline:
+        try:
+            chunk = response.raw.read1(65_536, decode_content=True)
+        except (HTTPError, OSError):
+            return bytes(body), False
+        if not chunk:
+            return bytes(body), True
+        body += chunk
+    return bytes(body[:MAX_BODY_BYTES]), False
+
+
+def _was_sent(error: requests.RequestException) -> bool:
+    """Whether the request may have reached the endpoint before the connection failed."""
+    return isinstance(error, requests.ConnectionError) and not isinstance(
+        getattr(error.args[0] if error.args else None, "reason", None), NewConnectionError
+    )
+
+
+def _innermost(error: BaseException) -> str:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return type(error).__name__
+
+
+def _number(text: str | None, otherwise: float) -> float:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return otherwise
+    return number if 0 <= number < 1e6 else otherwise

@@ -1,0 +1,46 @@
+"""What became of a message."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a message is a dead letter; its message attribute `reason`."""
+
+    TRANSIENT = "transient"  # the endpoint kept failing
+    AWS = "aws"  # an AWS service kept failing, or refuses us
+    CRASH = "crash"  # the function died with the message, again and again
+    UNREADABLE = "unreadable"  # paid for, and no prompt can be read in the answer
+    MALFORMED = "malformed"  # the message tells of no upload
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do for the message."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The message waits.
+
+    Attributes
+    ----------
+    until
+        Epoch seconds.
+    """
+
+    until: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The message is given up, with the reason on it."""
+
+    reason: Reason
+    detail: str
+
+
+type Outcome = Done | Deferred | Dead

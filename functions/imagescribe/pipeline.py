@@ -1,0 +1,186 @@
+"""The way of one image: inspect, claim, describe, tag, record, announce."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from imagescribe.announcements import Announcements
+from imagescribe.answers import AccountFault, Answer, Description, Limited, Refusal, Rejected, Transient
+from imagescribe.api_key import ApiKey
+from imagescribe.backoff import full_jitter
+from imagescribe.catalog import Begun, Catalog, Finished, Status, Superseded
+from imagescribe.endpoint import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, Endpoint
+from imagescribe.errors import NoApiKeyError
+from imagescribe.ledger import Busy, Claimed, Ledger
+from imagescribe.objects import Objects, unfit
+from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
+from imagescribe.settings import Settings
+from imagescribe.tags import tag_value
+from imagescribe.uploads import Deletion, ObjectEvent, Upload
+
+CALL_SECONDS: Final = CONNECT_TIMEOUT_SECONDS + ANSWER_TIMEOUT_SECONDS + 15
+"""What must be left of an invocation when a call starts: the call at its longest, and saving its answer."""
+
+ACCOUNT_FAULT_WAIT_SECONDS: Final = 60.0
+BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One delivery of one message, as far as the way of its image depends on it.
+
+    Attributes
+    ----------
+    holder
+        Who it is in the ledger; no two tries share it.
+    is_first
+        Whether no try before it can have begun with the message.
+    ends_at
+        When the invocation ends, in epoch seconds.
+    """
+
+    holder: str
+    is_first: bool
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What the way of an image leads past."""
+
+    settings: Settings
+    objects: Objects
+    ledger: Ledger
+    catalog: Catalog
+    api_key: ApiKey
+    endpoint: Endpoint
+    announcements: Announcements
+    clock: Callable[[], float] = time.time
+    random: Random = field(default_factory=Random)
+
+    def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
+        """Lead one image its whole way, as far as it gets this time."""
+        found = self.objects.inspect(event)
+        if found is None:
+            self.catalog.remove(event)
+            return Done("the object is gone")
+        if found.size == 0 and event.key.endswith("/"):
+            return Done("a folder of the console")
+        if isinstance(event, Deletion):
+            if found.version_id is None:
+                return Done("another upload came after the deletion, with an event of its own")
+            # A version or a delete marker was deleted, and what was under it is current again.
+            event = Upload(
+                event.bucket,
+                event.key,
+                found.version_id,
+                found.etag,
+                found.size,
+                event.sequencer,
+                event.deleted_at,
+            )
+        if (found.etag, found.version_id) != (event.etag, event.version_id):
+            return Done("superseded by a later upload, with an event of its own")
+
+        match self.catalog.begin(event):
+            case Superseded():
+                return Done("superseded by a later event")
+            case Finished(status, prompt):
+                # If it came to its end in an earlier try of this very message, the event may not have been sent.
+                if status is Status.DESCRIBED and prompt and not this_try.is_first:
+                    self.announcements.described(event, prompt)
+                return Done(status)
+            case Begun() as record:
+                pass
+
+        if reason := unfit(found, self.settings.max_image_bytes):
+            self.catalog.give_up(event, Status.SKIPPED, reason, record.attempts)
+            return Done("skipped")
+
+        match self.ledger.claim(event, this_try.holder, this_try.ends_at):
+            case Busy(lease_until):
+                return self._wait(event, record, "the same picture is being described", self._after_busy(lease_until))
+            case Description() as description:
+                return self._finish(event, record, description)
+            case Claimed():
+                return self._pay(event, record, this_try)
+
+    def _pay(self, upload: Upload, record: Begun, this_try: Try) -> Outcome:
+        """Make the paid call for a claimed upload, and give the claim back unless it was paid."""
+        paid = False
+        try:
+            # The meter's place: ask here whether a call may start, and wait for it or give the message back.
+            if this_try.ends_at - self.clock() < CALL_SECONDS:
+                return self._wait(upload, record, "no time was left for a call", self.clock())
+            answer = self._call(upload)
+            if isinstance(answer, Description):
+                if not self.objects.still_holds(upload):
+                    # The endpoint may have read the new picture, so nobody knows what was described.
+                    return Done("superseded during the call")
+                paid = True
+                description = self.ledger.save(upload, answer, this_try.ends_at)
+                return self._finish(upload, record, description)
+            return self._refused(upload, record, answer)
+        finally:
+            if not paid:
+                self.ledger.release(upload, this_try.holder)
+
+    def _call(self, upload: Upload) -> Answer:
+        """Call the endpoint, and once more with the key read afresh if the cached one was refused."""
+        try:
+            key = self.api_key.get()
+            answer = self.endpoint.describe(self.objects.presign(upload), key)
+            if isinstance(answer, AccountFault) and answer.concerns_key:
+                fresh = self.api_key.get(refused=key)
+                if fresh != key:
+                    answer = self.endpoint.describe(self.objects.presign(upload), fresh)
+        except NoApiKeyError as error:
+            return AccountFault(str(error))
+        return answer
+
+    def _refused(self, upload: Upload, record: Begun, answer: Refusal) -> Outcome:
+        """Say what becomes of an image whose call brought no description."""
+        match answer:
+            case Limited(detail, until):
+                reset = until if until is not None else self.clock() + self.settings.retry_base_seconds
+                # Everyone is told the same time: come back spread over the seconds after it.
+                spread = full_jitter(self.settings.retry_base_seconds, 1, self.random)
+                return self._wait(upload, record, detail, reset + spread)
+            case AccountFault(detail):
+                return self._wait(upload, record, detail, self.clock() + ACCOUNT_FAULT_WAIT_SECONDS)
+            case Rejected(detail):
+                self.catalog.give_up(upload, Status.REJECTED, detail, record.attempts)
+                return Done("rejected")
+            case Transient(detail):
+                attempts = record.attempts + 1
+                if attempts >= self.settings.max_attempts:
+                    self.catalog.give_up(upload, Status.DEAD, detail, attempts)
+                    return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}")
+                wait = full_jitter(self.settings.retry_base_seconds, attempts, self.random)
+                return self._wait(upload, Begun(record.status, attempts), detail, self.clock() + wait)
+
+    def _finish(self, upload: Upload, record: Begun, description: Description) -> Outcome:
+        """Tag, record and announce a description that is paid for."""
+        prompt = description.prompt
+        if prompt is None:
+            detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
+            self.catalog.give_up(upload, Status.DEAD, detail, record.attempts)
+            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {description.body[:200]}")
+        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt))
+        if tags is None:
+            self.catalog.remove(upload)
+            return Done("the object is gone")
+        if not self.catalog.describe(upload, description.described_at, prompt, tags, record.attempts):
+            return Done("superseded by a later event")
+        self.announcements.described(upload, prompt)
+        return Done("described")
+
+    def _wait(self, upload: Upload, record: Begun, why: str, until: float) -> Outcome:
+        if not self.catalog.wait(upload, why, record.attempts, until):
+            return Done("superseded by a later event")
+        return Deferred(until, why)
+
+    def _after_busy(self, lease_until: float) -> float:
+        return min(lease_until, self.clock() + self.random.uniform(0.5, 1.0) * BUSY_WAIT_SECONDS)

@@ -1,0 +1,118 @@
+"""The upload queue and its dead-letter queue: what a message carries, and what is done with it in the end."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from imagescribe.outcomes import Dead, Deferred, Done, Outcome
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+MAX_VISIBILITY_SECONDS: Final = 43_000  # SQS allows 12 hours, counted from the receive
+MAX_DELAY_SECONDS: Final = 900  # of a message that is sent
+
+RECEIVES_BEFORE_RENEWAL: Final = 10
+"""Half of the template's maxReceiveCount. A message that waits its turn more often is sent afresh, which starts its
+count (and its retention) anew, so that waiting never makes a dead letter; a crash never gets as far as that."""
+
+
+MAX_ATTRIBUTE_LENGTH: Final = 1000
+
+_CONTROLS = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What SQS refuses in a message: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of a message from the upload queue.
+
+    Attributes
+    ----------
+    receives
+        How often it was delivered, this time included, since it was last sent.
+    attributes
+        Its message attributes as text: `renewals`, `redrives`.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receives: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record of the event that SQS invokes a function with."""
+        return cls(
+            message_id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=record["body"],
+            receives=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+            attributes={
+                name: attribute["stringValue"]
+                for name, attribute in record.get("messageAttributes", {}).items()
+                if attribute.get("stringValue") is not None
+            },
+        )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody can have begun with this message before."""
+        return self.receives == 1 and not self.attributes
+
+
+class UploadQueue:
+    """The upload queue and the dead-letter queue behind it."""
+
+    def __init__(
+        self, client: SQSClient, url: str, dead_letter_url: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._dead_letter_url = dead_letter_url
+        self._clock = clock
+
+    def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
+        """Do with a message what its outcome asks. True where the poller may delete it."""
+        match outcome:
+            case Done():
+                return True
+            case Dead(reason, detail):
+                attributes = {**delivery.attributes, "reason": reason, "detail": detail}
+                self._send(self._dead_letter_url, delivery.body, attributes)
+                return True
+            case Deferred(until):
+                return self._defer(delivery, until)
+
+    def send(self, body: str) -> None:
+        """Put a message on the upload queue."""
+        self._send(self._url, body, {})
+
+    def _defer(self, delivery: Delivery, until: float) -> bool:
+        seconds = max(0, ceil(until - self._clock()))
+        if delivery.receives >= RECEIVES_BEFORE_RENEWAL:
+            renewals = int(delivery.attributes.get("renewals", 0)) + 1
+            attributes = {**delivery.attributes, "renewals": str(renewals)}
+            self._send(self._url, delivery.body, attributes, min(seconds, MAX_DELAY_SECONDS))
+            return True
+        self._client.change_message_visibility(
+            QueueUrl=self._url,
+            ReceiptHandle=delivery.receipt_handle,
+            VisibilityTimeout=min(seconds, MAX_VISIBILITY_SECONDS),
+        )
+        return False
+
+    def _send(self, url: str, body: str, attributes: Mapping[str, str], delay_seconds: int = 0) -> None:
+        self._client.send_message(
+            QueueUrl=url,
+            MessageBody=body,
+            DelaySeconds=delay_seconds,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": _CONTROLS.sub(" ", value)[:MAX_ATTRIBUTE_LENGTH]}
+                for name, value in attributes.items()
+            },
+        )

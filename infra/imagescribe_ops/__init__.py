@@ -1,0 +1,1 @@
+"""What stands around the functions: the `imagescribe` command, the local stack, the simulator."""
