@@ -1,5 +1,7 @@
 """The `Image Described` event, for whoever builds on it. It comes at least once for each description."""
 
+from __future__ import annotations
+
 import json
 from typing import TYPE_CHECKING
 

@@ -1,5 +1,7 @@
 """The endpoint's API key: in Secrets Manager, and cached for as long as it works."""
 
+from __future__ import annotations
+
 from threading import Lock
 from typing import TYPE_CHECKING
 

@@ -4,8 +4,10 @@ A record carries the sequencer of the event it was written for. Every write is c
 late or came twice never overwrites a newer one, and what was described meanwhile is never written for what is gone.
 """
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -134,7 +136,10 @@ class Catalog:
 
     def _end(self, upload: Upload, status: Status, attempts: int | None, **outcome: str) -> bool:
         try:
-            self._update(upload, self._state(status, attempts, **outcome), "sequencer = :sequencer")
+            state = self._state(status, attempts, **outcome)
+            # A prompt that stands is not taken back by a duplicate, or by an event that could not be sent.
+            condition = "sequencer = :sequencer AND #status <> :described"
+            self._update(upload, state, condition, {":described": Status.DESCRIBED})
         except ConditionFailedError:
             return False
         return True
@@ -144,12 +149,14 @@ class Catalog:
         counted = {} if attempts is None else {"attempts": attempts}
         return nothing | counted | outcome | {"status": status, "updated_at": iso_utc(self._clock())}
 
-    def _update(self, upload: Upload, values: dict[str, Any], condition: str) -> None:
+    def _update(
+        self, upload: Upload, values: dict[str, Any], condition: str, operands: Mapping[str, str] | None = None
+    ) -> None:
         update_if(
             self._client,
             self._table,
             {"image": upload.image},
             values=values,
             condition=condition,
-            operands={":sequencer": upload.sequencer},
+            operands={":sequencer": upload.sequencer, **(operands or {})},
         )

@@ -3,6 +3,8 @@
 They go through the low-level client: `boto3.resource` is slow to make and not made for threads.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast

@@ -11,6 +11,8 @@ that fails, forgets the payment; it sets itself up on first use without a lock, 
 and it hides the content behind a hash, where nobody can look it up.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -4,6 +4,8 @@ boto3 presigns with SigV2 in some regions unless told otherwise, and without the
 another region answers 307; CLIENT_CONFIG sets both. A presigned URL dies with the role's session that signed it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 

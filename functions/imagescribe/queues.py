@@ -1,5 +1,7 @@
 """The upload queue and its dead-letter queue: what a message carries, and what is done with it in the end."""
 
+from __future__ import annotations
+
 import re
 import time
 from collections.abc import Callable, Mapping

@@ -8,6 +8,8 @@ The event is what SQS invokes a function with (samples in ``events/``)::
 The answer names the messages that are not done: ``{"batchItemFailures": [{"itemIdentifier": "…"}, …]}``.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
