@@ -7,6 +7,7 @@ a reader that learns a new shape later heals what was unreadable, without paying
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,10 @@ MAX_DETAIL_LENGTH = 1000
 _TEXT_KEYS = ("text", "prompt", "description", "caption")
 _LIST_KEYS = ("descriptions", "prompts", "captions", "output", "outputs", "results", "result", "data")
 _BALANCE_WORDS = re.compile(r"credit|balance|insufficient|spend|quota|billing|payment|top.?up", re.IGNORECASE)
-_SIGNATURES = re.compile(r"(X-Amz-(?:Signature|Security-Token|Credential)(?:=|%3D))[^&\s\"'<>\\]+", re.IGNORECASE)
+# However the URL is quoted, escaped or read apart: the name, what parts it from its value, and a value of some length.
+_SIGNATURES = re.compile(
+    r"(X-Amz-(?:Signature|Security-Token|Credential)\W{0,20})(?:[^&\s\"'<>\\]|\\[/u]){16,}", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +124,20 @@ def classify(status: int, headers: Mapping[str, str], body: str, now: float) -> 
 
 
 def balance_is_spent(headers: Mapping[str, str], body: str) -> bool:
-    """Tell a 406 for want of credits from one for a wrong parameter, by the header or else the words of the body."""
-    remaining = headers.get("x-remaining-credits")
-    if remaining is not None:
-        try:
-            return float(remaining) < PRICE_USD
-        except ValueError:
-            pass
+    """Tell a 406 for want of credits from one for a wrong parameter, by the header or the words of the body."""
+    with suppress(ValueError):
+        if float(headers.get("x-remaining-credits", "unknown")) < PRICE_USD:
+            return True
+    # A team's spend cap is reached while the account has credits.
     return bool(_BALANCE_WORDS.search(error_words(body)))
+
+
+def is_spent(balance: Any) -> bool:
+    """Whether the body of the balance says that no call can be paid: ``{"credits": 0.0, "free-credits": 0.01}``."""
+    if not isinstance(balance, dict):
+        return False
+    parts = [part for name, part in balance.items() if "credit" in name and isinstance(part, int | float)]
+    return bool(parts) and sum(parts) < PRICE_USD
 
 
 def read_prompt(body: str) -> str | None:
@@ -159,7 +169,7 @@ def error_words(body: str) -> str:
         if isinstance(parsed, dict):
             said = [parsed[key] for key in ("error", "error_description", "message", "detail") if parsed.get(key)]
             words = ". ".join(part if isinstance(part, str) else json.dumps(part) for part in said) or words
-    return " ".join(words.split())[:MAX_DETAIL_LENGTH] or "no further words"
+    return " ".join(_encodable(words).split())[:MAX_DETAIL_LENGTH].rstrip() or "no further words"
 
 
 def redact(text: str, api_key: str) -> str:
@@ -170,11 +180,16 @@ def redact(text: str, api_key: str) -> str:
 def _find_text(value: Any) -> str | None:
     match value:
         case str():
-            return value.strip() or None
-        case [first, *_]:
-            return _find_text(first)
+            return _encodable(value).strip() or None
+        case list():
+            return next((found for each in value if (found := _find_text(each)) is not None), None)
         case dict():
             for key in (*_TEXT_KEYS, *_LIST_KEYS):
                 if (found := _find_text(value.get(key))) is not None:
                     return found
     return None
+
+
+def _encodable(text: str) -> str:
+    """Replace halves of surrogate pairs, such as an emoji cut in two leaves in JSON; no AWS service takes them."""
+    return text.encode("utf-8", "replace").decode()

@@ -19,8 +19,8 @@ from imagescribe.answers import (
     Answer,
     Description,
     Transient,
-    balance_is_spent,
     classify,
+    is_spent,
     redact,
 )
 from imagescribe.times import iso_utc
@@ -100,12 +100,10 @@ class Endpoint:
             )
             if response.status_code != 200:
                 return False
-            credits_left = response.json()
+            balance = response.json()
         except (requests.RequestException, ValueError):
             return False
-        if isinstance(credits_left, dict):
-            credits_left = next((v for k, v in credits_left.items() if "credit" in k or "balance" in k), None)
-        return balance_is_spent({"x-remaining-credits": str(credits_left)}, "")
+        return is_spent(balance)
 
 
 def _read_body(response: requests.Response, deadline: float, clock: Callable[[], float]) -> tuple[bytes, bool]:

@@ -60,27 +60,59 @@ def update_if(
         The condition does not hold; the error carries the item.
     """
     add = add or {}
-    changes = "SET " + ", ".join(f"#{name} = :set_{name}" for name in values)
+    clauses = []
+    if values:
+        clauses.append("SET " + ", ".join(f"#{name} = :set_{name}" for name in values))
     if remove:
-        changes += " REMOVE " + ", ".join(f"#{name}" for name in remove)
+        clauses.append("REMOVE " + ", ".join(f"#{name}" for name in remove))
     if add:
-        changes += " ADD " + ", ".join(f"#{name} :add_{name}" for name in add)
+        clauses.append("ADD " + ", ".join(f"#{name} :add_{name}" for name in add))
     sets = {f":set_{name}": value for name, value in values.items()}
     adds = {f":add_{name}": value for name, value in add.items()}
+    names = {f"#{name}": name for name in (*values, *remove, *add)}
+    values = {**sets, **adds, **operands}
+    return run_update(client, table, key, update=" ".join(clauses), condition=condition, values=values, names=names)
+
+
+def run_update(
+    client: DynamoDBClient,
+    table: str,
+    key: Mapping[str, Any],
+    *,
+    update: str,
+    condition: str,
+    values: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Run one conditional update in the service's own expressions, and return the item as it is then.
+
+    Raises
+    ------
+    ConditionFailedError
+        The condition does not hold; the error carries the item.
+    """
+    optional: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
+    if values:
+        optional["ExpressionAttributeValues"] = _marshal(values)
     try:
         answer = client.update_item(
             TableName=table,
             Key=_marshal(key),
-            UpdateExpression=changes,
+            UpdateExpression=update,
             ConditionExpression=condition,
-            ExpressionAttributeNames={f"#{name}": name for name in (*values, *remove, *add)},
-            ExpressionAttributeValues=_marshal({**sets, **adds, **operands}),
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **optional,
         )
     except ClientError as error:
         raise _failed_condition(error) from error
     return _unmarshal(answer["Attributes"])
+
+
+def get(client: DynamoDBClient, table: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return an item as it is at this moment, or None where there is none."""
+    answer = client.get_item(TableName=table, Key=_marshal(key), ConsistentRead=True)
+    return _unmarshal(answer["Item"]) if "Item" in answer else None
 
 
 def delete_if(

@@ -100,9 +100,11 @@ class Objects:
 
     def presign(self, upload: Upload) -> str:
         """Return a URL that reads this upload, for URL_LIFE_SECONDS. It is a secret while it lives."""
-        return self._client.generate_presigned_url(
+        url = self._client.generate_presigned_url(
             "get_object", Params=_address(upload), ExpiresIn=URL_LIFE_SECONDS, HttpMethod="GET"
         )
+        path, question_mark, query = url.partition("?")
+        return "/".join(map(_undotted, path.split("/"))) + question_mark + query
 
     def tag(self, upload: Upload, key: str, value: str) -> TagState | None:
         """Set one tag and keep all others.
@@ -150,6 +152,12 @@ def error_code(error: ClientError) -> str:
 def _address(upload: Upload) -> dict[str, Any]:
     version = {"VersionId": upload.version_id} if upload.version_id is not None else {}
     return {"Bucket": upload.bucket, "Key": upload.key, **version}
+
+
+def _undotted(segment: str) -> str:
+    # HTTP clients take "." and ".." out of a path (RFC 3986, section 5.2.4) and so would fetch another object. A dot
+    # may be encoded in a path without changing what it names or its signature.
+    return segment.replace(".", "%2E") if segment in (".", "..") else segment
 
 
 def _bare(etag: str) -> str:

@@ -48,52 +48,91 @@ How the limit is found and kept
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from enum import Enum
+from enum import Enum, IntEnum
 
 HORIZON = 2.0  # s ahead that a start is granted: further ahead a grant is stale by the time it starts
+WARY_HORIZON = 0.25  # s, while the next call may well be refused: what is granted by then can't be taken back
 FIRST_RATE = 1.0  # calls/s of a new deployment: the lowest published limit (5 a minute) is found with a handful of 429s
 FASTEST = 200.0  # calls/s: one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 60  # calls/s: below the lowest limit published, so that a broken endpoint is still asked once a minute
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
 DOUBLING = 1.0  # s of schedule in which the rate doubles while finding
-OVERSHOOT = 2.7  # times the limit that a doubling rate reaches before a full bucket is empty: y - 1 = ln 2 (1 + log2 y)
+OVERSHOOT = 3.0  # times the limit at which such a rate is refused: 2.7 by a full bucket, 2.9 by calls in flight of 4 s
 FINDING_STEP = 0.25  # s of schedule between two steps while finding: small, so that the last one overshoots little
+CONFIRMING_DOUBLING = 32.0  # bursts: slow enough that the second overload costs few refusals
 FLAT_AT, CUBE = 8.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
 BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured
-DEEPEST = 0.5  # and at most to this one: calls in flight come and go in waves, which a short measure mistakes
+SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short
+TRUSTED_MEASURE = 5.0  # s: longer than a call takes, since calls in flight come and go in waves
 ENOUGH = 64  # calls accepted between two overloads that make a measure good to 2 % by itself
-BREATHER = 0.4  # s without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
+BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
+VERDICT = 0.5  # s after a single call in which its refusal would have come back
 LONGEST_HOLD = 12.0  # s between two tries while everything is refused: at 5 calls a minute one is free by then
+LONG_SHUT = 3.0  # s of hold from which being refused tells of the limit, not of a wave or of jitter
 IDLE = 60.0  # s without a call after which buckets are full and windows are over: measure afresh
-UNCHECKED = 0.25  # s that a grant may be slept on, while finding, before it has to be looked at again
+LAP = 4.0  # s over which demand is measured: about a call, so that invocations in step don't count as more
+UNUSED = 0.9  # what is left, for each lap, of a rate above that
+DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
+STRIDE = 0.6  # share of the spacing at which parked callers come back
 FARTHEST = 900.0  # s ahead that messages are parked in order: a limit that rises is followed within that
 RESET_TRUSTED = 90.0  # s ahead that a reset time is believed: a minute's window, and some clock skew
 
 
+class Phase(IntEnum):
+    """How much is known of the limit."""
+
+    FINDING = 0
+    CONFIRMING = 1
+    KEEPING = 2
+    SHUT = 3
+
+
 @dataclass(frozen=True, slots=True)
 class State:
-    """The part of the meter's item that paces: times in seconds since the epoch, rates in calls a second."""
+    """The part of the meter's item that paces: times in seconds since the epoch, rates in calls a second.
+
+    Attributes
+    ----------
+    next_start, spacing, granted
+        The schedule: when the next call may start, the seconds to the one after it, and how many were granted.
+    step_at
+        The time of the schedule at which the rate is looked at again.
+    version, overloads
+        How many optimistic changes there were, and how many of them were cuts.
+    kept_rate, age
+        The limit as measured last, or while finding the demand seen; bursts of schedule since then.
+    hold
+        Seconds without a start after the last cut.
+    mark_at, mark_granted
+        Where the last overload ended.
+    base_at, base_granted, base_full
+        Where a longer measure began, and whether with a full bucket.
+    lap_at, lap_granted
+        Where the measure of demand began.
+    parked_to
+        The time that the last parked caller was given.
+    """
 
     next_start: float
     spacing: float
     step_at: float
     granted: int = 0
     version: int = 0
+    phase: int = 0
     overloads: int = 0
-    finding: int = 1
     kept_rate: float = 0.0
     age: float = 0.0
     hold: float = 0.0
-    # Where the last overload ended, and the start of the longer measure; `base_full`: with a full bucket.
     mark_at: float = 0.0
     mark_granted: int = 0
     base_at: float = 0.0
     base_granted: int = 0
     base_full: int = 1
+    lap_at: float = 0.0
+    lap_granted: int = 0
     parked_to: float = 0.0
 
 
@@ -119,13 +158,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Permission for one call at `start_at`; `firm` grants need no second look."""
+    """Permission for one call at `start_at`; the rest is for `refused`."""
 
     start_at: float
     spacing: float
     number: int
     overloads: int
-    firm: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,47 +173,62 @@ class Wait:
     until: float
 
 
-def fresh(now: float, ceiling: float = 0.0) -> State:
+def fresh(now: float, *, ceiling: float = 0.0) -> State:
     """Return the state of a meter that has never been asked; `ceiling` in calls a minute, 0 for none."""
     spacing = max(1 / FIRST_RATE, _floor(ceiling))
-    return State(next_start=now, spacing=spacing, step_at=now + FINDING_STEP, mark_at=now, base_at=now)
+    return State(
+        next_start=now, spacing=spacing, step_at=now + FINDING_STEP, mark_at=now, base_at=now, lap_at=now - LAP
+    )
 
 
 def to_item(state: State) -> dict[str, dict[str, str]]:
     """Return the state as DynamoDB attributes."""
-    return {field.name: {"N": repr(getattr(state, field.name))} for field in fields(state)}
+    return {field.name: number(getattr(state, field.name)) for field in fields(state)}
 
 
 def from_item(item: Mapping[str, Mapping[str, str]]) -> State:
     """Read the state from DynamoDB attributes; others on the item are left alone."""
-    values = {field.name: (int if field.type == "int" else float)(item[field.name]["N"]) for field in fields(State)}
-    return State(**values)  # type: ignore[arg-type]  # each field is read as its own type
+    kinds = {field.name: int if field.type == "int" else float for field in fields(State)}
+    return State(**{name: kind(item[name]["N"]) for name, kind in kinds.items()})  # type: ignore[arg-type]  # by name
 
 
-def ask(state: State, now: float, *, certain: bool = True, ceiling: float = 0.0, chance: float = 0.0) -> Change | Wait:
+def number(value: float) -> dict[str, str]:
+    """Return a number as a DynamoDB attribute."""
+    return {"N": repr(int(value) if isinstance(value, int) else value)}
+
+
+def ask(state: State, now: float, *, sure: bool = True, ceiling: float = 0.0, chance: float = 0.0) -> Change | Wait:
     """Return the update that asks for one start, judged by the last known copy of the item.
 
     Parameters
     ----------
+    sure
+        Whether the copy is of this very moment, from a condition that just failed. An older one may have been
+        overtaken by other processes: then the common move is tried first.
     ceiling
         The operator's limit in calls a minute, 0 for none.
     chance
         A random number from 0 to 1 that spreads the callers who wait.
     """
     floor = _floor(ceiling)
-    horizon = now + HORIZON
+    wary = state.phase in (Phase.FINDING, Phase.SHUT)
+    horizon = now + (WARY_HORIZON if wary else HORIZON)
     oldest = now - _slack(state.spacing, floor)
     if state.next_start > horizon:
+        if wary:
+            # No message is given back for so short a time. Spread, or all who wait would come at once.
+            return Wait(min(state.next_start - WARY_HORIZON, now + HORIZON / 2) + WARY_HORIZON * chance)
         return _park(state, now, chance)
-    if certain and state.next_start < oldest:
+    if sure and state.next_start < oldest:
         return _restart(state, now, oldest, floor)
-    if certain and (state.next_start >= state.step_at or state.spacing < floor):
+    if sure and (state.next_start >= state.step_at or state.spacing < floor):
         return _step(state, horizon, floor)
     return Change(
         Move.TAKE,
         "SET next_start = next_start + spacing, granted = granted + :one",
-        "next_start >= :oldest AND next_start <= :horizon AND next_start < step_at AND spacing >= :floor",
-        {":one": 1, ":oldest": oldest, ":horizon": horizon, ":floor": floor},
+        "next_start >= :oldest AND next_start <= :horizon AND next_start < step_at AND spacing >= :floor"
+        " AND phase = :phase",
+        {":one": 1, ":oldest": oldest, ":horizon": horizon, ":floor": floor, ":phase": int(state.phase)},
     )
 
 
@@ -183,24 +236,14 @@ def outcome(change: Change, state: State, now: float) -> Grant | Wait:
     """Return what a change of `ask` that succeeded means; `state` is the item after it."""
     if change.move is Move.PARK:
         return Wait(state.parked_to)
-    start_at = max(now, state.next_start - state.spacing)
-    return Grant(start_at, state.spacing, state.granted, state.overloads, not state.finding)
-
-
-def must_look_again(grant: Grant, slept: float) -> bool:
-    """Tell whether the item has to be read before the granted call, after this many seconds of sleep."""
-    return not grant.firm and slept > UNCHECKED
-
-
-def still_good(grant: Grant, state: State) -> bool:
-    """Tell whether a grant that was not firm holds: no overload since. Otherwise ask again."""
-    return grant.overloads == state.overloads
+    advance = change.values.get(":advance", state.spacing)
+    return Grant(max(now, state.next_start - advance), state.spacing, state.granted, state.overloads)
 
 
 def refused(
     state: State, grant: Grant, now: float, *, reset_at: float | None = None, ceiling: float = 0.0
 ) -> Change | None:
-    """Return the update that answers a 429, None where the overload is known already.
+    """Return the update that answers a 429, None where its overload is known already.
 
     Parameters
     ----------
@@ -214,59 +257,50 @@ def refused(
     until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
     end = max(grant.start_at, until)
     accepted = grant.number - 1 - state.mark_granted
-    rate = 1 / state.spacing
-    if state.finding:
-        rate = _found(state, grant, end)
-        hold = BREATHER
+    rate, phase = 1 / state.spacing, Phase.KEEPING
+    if state.phase == Phase.FINDING:
+        rate, phase = _found(state, grant, end), Phase.CONFIRMING
     elif accepted > 0:
-        rate = max(rate * DEEPEST, min(rate * BACKOFF, _measured(state, grant, end)))
-        hold = BREATHER
+        measured = min(rate * BACKOFF, _measured(state, grant, end))
+        if end - state.mark_at < TRUSTED_MEASURE:
+            measured, phase = max(measured, rate * SHORT_BACKOFF), Phase.CONFIRMING
+        rate = measured
     else:
-        hold = min(LONGEST_HOLD, 2 * max(state.hold, BREATHER))
-        if hold > 3:
-            rate = max(SLOWEST, min(rate, _shut(state, grant, end)))
-    spacing = max(1 / rate, _floor(ceiling))
+        phase = Phase.SHUT
+        if state.hold >= LONG_SHUT or until > now:
+            rate = min(rate, _shut(state, grant, end))
+    spacing = max(1 / max(rate, SLOWEST), _floor(ceiling))
+    hold = min(LONGEST_HOLD, 2 * state.hold if phase == Phase.SHUT else BREATHER * _burst(spacing))
+    start = max(now, state.next_start) + hold
     own_base = accepted >= ENOUGH
-    common: dict[str, float] = {
-        "spacing": spacing,
-        "kept_rate": 1 / spacing,
-        "age": 0.0,
-        "hold": hold,
-        "finding": 0,
-        "overloads": state.overloads + 1,
-        "base_at": state.mark_at if own_base else state.base_at,
-        "base_granted": (state.mark_granted if own_base else state.base_granted) + 1,
-        "base_full": 0 if own_base else state.base_full,
-    }
-    if state.finding:
-        # What was granted after the refused call is looked at again, found stale and asked for anew.
-        common["base_granted"] += state.granted - grant.number
-        start = max(now + max(hold, spacing if spacing > BURST_SECONDS else 0.0), until)
-        mark = max(now, until)
-    elif until > state.next_start:
-        start = mark = until
-    else:
-        start, mark = state.next_start + hold, state.next_start
     return _optimistic(
         state,
         Move.CUT,
-        next_start=start,
-        step_at=start + _burst(spacing),
-        mark_at=mark,
+        next_start=max(start, until),
+        spacing=spacing,
+        step_at=max(start, until) + (0.0 if phase == Phase.SHUT else _burst(spacing)),
+        phase=int(phase),
+        overloads=state.overloads + 1,
+        kept_rate=1 / spacing,
+        age=0.0,
+        hold=hold,
+        mark_at=max(start - hold, until),
         mark_granted="granted",
-        **common,
+        base_at=state.mark_at if own_base else state.base_at,
+        base_granted=(state.mark_granted if own_base else state.base_granted) + 1,
+        base_full=0 if own_base else state.base_full,
     )
 
 
 def _found(state: State, grant: Grant, end: float) -> float:
-    """Return the limit, in calls a second, that refused a rate which doubled each second."""
+    """Return the limit that refused a rate which doubled each second."""
     full = state.base_full == 1 and state.base_at == state.mark_at
     proven = _through(grant.number - state.mark_granted, end - state.mark_at, full=full)
-    return max(SLOWEST, 1 / grant.spacing / OVERSHOOT, proven)
+    return max(1 / grant.spacing / OVERSHOOT, proven)
 
 
 def _measured(state: State, grant: Grant, end: float) -> float:
-    """Return the highest limit, in calls a second, that fits what was accepted between overloads."""
+    """Return the highest limit that fits what was accepted between two overloads, both with nothing left."""
     calls = grant.number - state.mark_granted
     measured = calls / max(end - state.mark_at, 1e-3)
     if calls <= ENOUGH and not state.base_full:
@@ -275,7 +309,7 @@ def _measured(state: State, grant: Grant, end: float) -> float:
 
 
 def _shut(state: State, grant: Grant, end: float) -> float:
-    """Return the limit, in calls a second, that fits what was accepted before everything was refused."""
+    """Return the limit that fits what was accepted before everything was refused."""
     return _through(grant.number - state.base_granted, end - state.base_at, full=state.base_full == 1)
 
 
@@ -289,78 +323,86 @@ def _through(calls: int, seconds: float, *, full: bool) -> float:
 
 def _step(state: State, horizon: float, floor: float) -> Change:
     """Raise the rate: a burst of schedule (less while finding) went by without a gap."""
-    if state.finding:
-        length = FINDING_STEP
-        rate = 2 ** min(1.0, (state.next_start - state.step_at + length) / DOUBLING) / state.spacing
-        age, finding = 0.0, 1
-    else:
-        length = _burst(state.spacing)
-        age = state.age + (state.next_start - state.step_at + length) / length
-        over = 1 + ((age - FLAT_AT) / CUBE) ** 3
-        rate = state.kept_rate * over
-        finding = int(over > RISEN)
-    found_again: dict[str, float | str] = {}
-    if finding > state.finding:
-        length = FINDING_STEP
-        found_again = {"finding": 1}
+    length = _length(state)
+    passed = state.next_start - state.step_at + length
+    rate, age, advance = 1 / state.spacing, state.age, 0.0
+    phase = Phase(state.phase)
+    match phase:
+        case Phase.SHUT:
+            # One call by itself, and the ones after it only where its refusal is not back in time.
+            advance, phase, age = (VERDICT, phase, 1.0) if age == 0 else (0.0, Phase.CONFIRMING, 0.0)
+        case Phase.FINDING:
+            highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else FASTEST
+            rate = min(highest, rate * 2 ** min(1.0, passed / DOUBLING))
+        case Phase.CONFIRMING:
+            rate *= 2 ** (passed / length / CONFIRMING_DOUBLING)
+        case Phase.KEEPING:
+            age += passed / length
+            rate = state.kept_rate * (1 + ((age - FLAT_AT) / CUBE) ** 3)
+            if rate > RISEN * state.kept_rate:
+                phase = Phase.FINDING
+    spacing = max(1 / min(rate, FASTEST), floor)
+    stepped = replace(state, phase=phase, spacing=spacing)
     change = _optimistic(
         state,
         Move.STEP,
         " AND next_start <= :horizon",
-        spacing=max(1 / min(rate, FASTEST), floor),
-        next_start="next_start + :spacing",
-        step_at=state.next_start + length,
+        next_start="next_start + :advance",
         granted="granted + :one",
+        spacing=spacing,
+        step_at=state.next_start + (0.0 if phase == Phase.SHUT else _length(stepped)),
+        phase=int(phase),
         age=age,
-        **found_again,
     )
-    return replace(change, values=dict(change.values) | {":horizon": horizon})
+    return replace(change, values=dict(change.values) | {":horizon": horizon, ":advance": max(spacing, advance)})
 
 
 def _restart(state: State, now: float, oldest: float, floor: float) -> Change:
-    """Start the schedule again from now: nobody asked for a while, so this time shows nothing of the limit."""
+    """Start the schedule again from now: it ran dry, and this time shows nothing of the limit."""
     gap = now - state.next_start
-    spacing = max(state.spacing, floor)
-    measure: dict[str, float | str] = {"mark_at": state.mark_at + gap, "base_at": state.base_at + gap}
+    rate, kept, age = 1 / state.spacing, state.kept_rate, state.age
+    changed: dict[str, float | str] = {"mark_at": state.mark_at + gap, "base_at": state.base_at + gap}
     if gap > IDLE:
-        measure = _measure_from(now) | {"hold": 0.0, "age": 0.0}
-        if not state.finding:
-            spacing = max(1 / state.kept_rate, floor)
+        changed = {"mark_at": now, "mark_granted": "granted", "base_at": now, "base_granted": "granted", "base_full": 1}
+        changed |= {"lap_at": now - LAP, "lap_granted": "granted"}
+        if state.phase != Phase.FINDING:
+            rate, age = kept, 0.0
+    elif now - state.lap_at >= LAP:
+        changed |= {"lap_at": now, "lap_granted": "granted"}
+        if state.phase == Phase.FINDING:
+            kept = max(kept, (state.granted - state.lap_granted) / (now - state.lap_at))
+            rate = min(rate, max(FIRST_RATE, DEMAND * kept, rate * UNUSED))
+    spacing = max(1 / rate, floor)
+    shut = state.phase == Phase.SHUT
     change = _optimistic(
         state,
         Move.RESTART,
         " AND next_start < :oldest",
-        spacing=spacing,
-        next_start=now + spacing,
-        step_at=now + (FINDING_STEP if state.finding else _burst(spacing)),
+        next_start=now + max(spacing, VERDICT if shut else 0.0),
         granted="granted + :one",
-        **measure,
+        spacing=spacing,
+        step_at=now + (0.0 if shut else _length(state)),
+        kept_rate=kept,
+        age=1.0 if shut else age,
+        **changed,
     )
     return replace(change, values=dict(change.values) | {":oldest": oldest})
 
 
-def _measure_from(start: float) -> dict[str, float | str]:
-    """Begin a new measure, with the endpoint's bucket taken to be full."""
-    marks: dict[str, float | str] = {"mark_at": start, "mark_granted": "granted"}
-    return marks | {"base_at": start, "base_granted": "granted", "base_full": 1}
-
-
 def _park(state: State, now: float, chance: float) -> Change | Wait:
     """Give each caller who finds the schedule full a time of its own to come back."""
-    if state.finding:
-        return Wait(now + HORIZON * (0.5 + chance / 2))
-    first = max(now + HORIZON / 2, state.next_start - HORIZON / 2)
+    first = max(now, state.next_start - HORIZON) + HORIZON / 2
     far = now + FARTHEST
     if state.parked_to > far:
         return Wait(now + FARTHEST * (0.5 + chance / 2))
     if state.parked_to < first:
         return Change(Move.PARK, "SET parked_to = :first", "parked_to < :first", {":first": first})
-    # Twice as many come back as there are starts: one that is late or lost leaves no start unused.
+    # More come back than there are starts: one that is late or lost leaves no start unused.
     return Change(
         Move.PARK,
         "SET parked_to = parked_to + :stride",
         "parked_to >= :first AND parked_to <= :far",
-        {":stride": state.spacing / 2, ":first": first, ":far": far},
+        {":stride": state.spacing * STRIDE, ":first": first, ":far": far},
     )
 
 
@@ -384,6 +426,11 @@ def _floor(ceiling: float) -> float:
 def _burst(spacing: float) -> float:
     """Return the unit of time: a second, or two calls where those take longer."""
     return max(BURST_SECONDS, BURST_CALLS * spacing)
+
+
+def _length(state: State) -> float:
+    """Return the seconds of schedule between two steps."""
+    return FINDING_STEP if state.phase == Phase.FINDING else _burst(state.spacing)
 
 
 def _slack(spacing: float, floor: float) -> float:

@@ -14,16 +14,18 @@ from imagescribe.catalog import Begun, Catalog, Finished, Status, Superseded
 from imagescribe.endpoint import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.ledger import Busy, Claimed, Ledger
+from imagescribe.meter import Meter, Wait
 from imagescribe.objects import Objects, unfit
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.settings import Settings
 from imagescribe.tags import tag_value
 from imagescribe.uploads import Deletion, ObjectEvent, Upload
 
-CALL_SECONDS: Final = CONNECT_TIMEOUT_SECONDS + ANSWER_TIMEOUT_SECONDS + 15
-"""What must be left of an invocation when a call starts: the call at its longest, and saving its answer."""
+MOST_WAIT_SECONDS: Final = 4.0  # for a call's start, inside the invocation
 
-ACCOUNT_FAULT_WAIT_SECONDS: Final = 60.0
+CALL_SECONDS: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + ANSWER_TIMEOUT_SECONDS + 15
+"""What must be left of an invocation for a call: waiting for its start, the call at its longest, saving its answer."""
+
 BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
 
 
@@ -55,6 +57,7 @@ class Pipeline:
     ledger: Ledger
     catalog: Catalog
     api_key: ApiKey
+    meter: Meter
     endpoint: Endpoint
     announcements: Announcements
     clock: Callable[[], float] = time.time
@@ -108,36 +111,42 @@ class Pipeline:
                 return self._pay(event, record, this_try)
 
     def _pay(self, upload: Upload, record: Begun, this_try: Try) -> Outcome:
-        """Make the paid call for a claimed upload, and give the claim back unless it was paid."""
+        """Make the paid call for a claimed upload, and give the claim back unless it was paid for."""
         paid = False
         try:
-            # The meter's place: ask here whether a call may start, and wait for it or give the message back.
             if this_try.ends_at - self.clock() < CALL_SECONDS:
                 return self._wait(upload, record, "no time was left for a call", self.clock())
-            answer = self._call(upload)
-            if isinstance(answer, Description):
-                if not self.objects.still_holds(upload):
-                    # The endpoint may have read the new picture, so nobody knows what was described.
-                    return Done("superseded during the call")
-                paid = True
-                description = self.ledger.save(upload, answer, this_try.ends_at)
-                return self._finish(upload, record, description)
-            return self._refused(upload, record, answer)
+            try:
+                key = self.api_key.get()
+            except NoApiKeyError as error:
+                self.meter.account_fault(str(error))
+                return self._refused(upload, record, AccountFault(str(error)))
+            grant = self.meter.ask(MOST_WAIT_SECONDS)
+            if isinstance(grant, Wait):
+                return self._wait(upload, record, grant.why, grant.until)
+            answer = self._call(upload, key)
+            if not isinstance(answer, Description):
+                self.meter.report(grant, answer)
+                return self._refused(upload, record, answer)
+            if not self.objects.still_holds(upload):
+                # The endpoint may have read the new picture, so nobody knows what was described.
+                self.meter.report(grant, answer)
+                return Done("superseded during the call")
+            paid = True
+            description = self.ledger.save(upload, answer, this_try.ends_at)
+            self.meter.report(grant, answer)
+            return self._finish(upload, record, description)
         finally:
             if not paid:
                 self.ledger.release(upload, this_try.holder)
 
-    def _call(self, upload: Upload) -> Answer:
-        """Call the endpoint, and once more with the key read afresh if the cached one was refused."""
-        try:
-            key = self.api_key.get()
-            answer = self.endpoint.describe(self.objects.presign(upload), key)
-            if isinstance(answer, AccountFault) and answer.concerns_key:
-                fresh = self.api_key.get(refused=key)
-                if fresh != key:
-                    answer = self.endpoint.describe(self.objects.presign(upload), fresh)
-        except NoApiKeyError as error:
-            return AccountFault(str(error))
+    def _call(self, upload: Upload, key: str) -> Answer:
+        """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
+        answer = self.endpoint.describe(self.objects.presign(upload), key)
+        if isinstance(answer, AccountFault) and answer.concerns_key:
+            fresh = self.api_key.get(refused=key)
+            if fresh != key:
+                return self.endpoint.describe(self.objects.presign(upload), fresh)
         return answer
 
     def _refused(self, upload: Upload, record: Begun, answer: Refusal) -> Outcome:
@@ -149,7 +158,8 @@ class Pipeline:
                 spread = full_jitter(self.settings.retry_base_seconds, 1, self.random)
                 return self._wait(upload, record, detail, reset + spread)
             case AccountFault(detail):
-                return self._wait(upload, record, detail, self.clock() + ACCOUNT_FAULT_WAIT_SECONDS)
+                pause = self.meter.paused(self.meter.read())
+                return self._wait(upload, record, detail, pause.until if pause else self.clock())
             case Rejected(detail):
                 self.catalog.give_up(upload, Status.REJECTED, detail, record.attempts)
                 return Done("rejected")

@@ -13,6 +13,7 @@ from imagescribe.outcomes import Dead, Deferred, Done, Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 MAX_VISIBILITY_SECONDS: Final = 43_000  # SQS allows 12 hours, counted from the receive
 MAX_DELAY_SECONDS: Final = 900  # of a message that is sent
@@ -113,8 +114,14 @@ class UploadQueue:
             QueueUrl=url,
             MessageBody=body,
             DelaySeconds=delay_seconds,
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": _CONTROLS.sub(" ", value)[:MAX_ATTRIBUTE_LENGTH]}
-                for name, value in attributes.items()
-            },
+            MessageAttributes=message_attributes(attributes),
         )
+
+
+def message_attributes(attributes: Mapping[str, str]) -> dict[str, MessageAttributeValueTypeDef]:
+    """Turn text into message attributes, without what SQS refuses in them (an empty one, too)."""
+    return {
+        name: {"DataType": "String", "StringValue": _CONTROLS.sub(" ", value)[:MAX_ATTRIBUTE_LENGTH]}
+        for name, value in attributes.items()
+        if value
+    }

@@ -1,5 +1,6 @@
 """What the template tells the functions, read from the environment and checked once, at the cold start."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -19,6 +20,8 @@ class Settings:
         A larger image is skipped.
     prompt_tag_key
         The object tag that takes the prompt.
+    max_requests_per_minute, daily_budget_usd
+        0 where there is no such limit.
     """
 
     describe_url: str
@@ -27,11 +30,12 @@ class Settings:
     dead_letter_queue_url: str
     ledger_table: str
     catalog_table: str
-    key_prefix: str
     max_attempts: int
     retry_base_seconds: float
     max_image_bytes: int
     prompt_tag_key: str
+    max_requests_per_minute: float
+    daily_budget_usd: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -50,14 +54,14 @@ class Settings:
             except KeyError:
                 raise SettingsError(f"{variable} is not set: the template sets it on the function") from None
 
-        def positive(name: str) -> float:
+        def number(name: str, least: float) -> float:
             try:
-                number = float(text(name))
+                value = float(text(name))
             except ValueError:
-                number = 0
-            if not number > 0:
-                raise SettingsError(f"IMAGESCRIBE_{name} must be a number above 0, not {text(name)!r}")
-            return number
+                value = math.nan
+            if not least <= value < math.inf:
+                raise SettingsError(f"IMAGESCRIBE_{name} must be a number of at least {least:g}, not {text(name)!r}")
+            return value
 
         return cls(
             describe_url=text("DESCRIBE_URL"),
@@ -66,9 +70,10 @@ class Settings:
             dead_letter_queue_url=text("DEAD_LETTER_QUEUE_URL"),
             ledger_table=text("LEDGER_TABLE"),
             catalog_table=text("CATALOG_TABLE"),
-            key_prefix=text("KEY_PREFIX"),
-            max_attempts=int(positive("MAX_ATTEMPTS")),
-            retry_base_seconds=positive("RETRY_BASE_SECONDS"),
-            max_image_bytes=int(positive("MAX_IMAGE_BYTES")),
+            max_attempts=int(number("MAX_ATTEMPTS", 1)),
+            retry_base_seconds=number("RETRY_BASE_SECONDS", 0.001),
+            max_image_bytes=int(number("MAX_IMAGE_BYTES", 1)),
             prompt_tag_key=text("PROMPT_TAG_KEY"),
+            max_requests_per_minute=number("MAX_REQUESTS_PER_MINUTE", 0),
+            daily_budget_usd=number("DAILY_BUDGET_USD", 0),
         )

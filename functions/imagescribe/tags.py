@@ -49,13 +49,10 @@ def _legal(character: str) -> str:
 
 
 def _cut(text: str) -> str:
-    fitting = text
-    while _utf16_length(fitting) > MAX_VALUE_LENGTH:
-        head = fitting[:MAX_VALUE_LENGTH] if len(fitting) > MAX_VALUE_LENGTH else fitting[:-1]
-        # One word longer than the whole value is cut inside, any other at the space before it.
-        fitting = head.rsplit(" ", 1)[0] if " " in head else head
-    return fitting
-
-
-def _utf16_length(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
+    units = text.encode("utf-16-le")  # two bytes each
+    if len(units) <= 2 * MAX_VALUE_LENGTH:
+        return text
+    # One unit more than fits: if that is a space, the word before it is whole. Half of a letter is ignored.
+    words, space, _rest = units[: 2 * MAX_VALUE_LENGTH + 2].decode("utf-16-le", errors="ignore").rpartition(" ")
+    # One word longer than the whole value is cut inside, any other at the space before it.
+    return words if space else units[: 2 * MAX_VALUE_LENGTH].decode("utf-16-le", errors="ignore")

@@ -83,20 +83,20 @@ def parse_body(body: str) -> list[ObjectEvent]:
     """
     try:
         message = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedMessageError(f"the body is not JSON: {error}") from None
     try:
         return _parse_message(message)
     except KeyError as error:
         raise MalformedMessageError(f"the event has no {error}") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise MalformedMessageError(f"the event is not in a known shape: {error}") from None
 
 
 def split_body(body: str) -> list[str]:
     """Turn a notification that tells of several objects into one body for each of them."""
     message = json.loads(body)
-    if "Records" not in message:
+    while "Records" not in message:
         message = json.loads(message["Message"])
     return [json.dumps({"Records": [record]}) for record in message["Records"]]
 
@@ -163,6 +163,7 @@ def _deletion(detail: Mapping[str, Any], key: str, time: str) -> Deletion:
 def _name(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value:
         raise MalformedMessageError(f"the event's {what} is {value!r}")
+    value.encode()  # half of a surrogate pair, which JSON can hold and S3 can not, is a ValueError
     return value
 
 

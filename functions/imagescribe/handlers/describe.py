@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from aws_lambda_powertools import Logger
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.announcements import AnnouncementError, Announcements
 from imagescribe.api_key import ApiKey
 from imagescribe.backoff import full_jitter
 from imagescribe.catalog import Catalog, Status
+from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import MalformedMessageError
 from imagescribe.ledger import Ledger
+from imagescribe.meter import Meter
 from imagescribe.objects import CLIENT_CONFIG, Objects
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.pipeline import Pipeline, Try
@@ -38,16 +39,8 @@ from imagescribe.uploads import ObjectEvent, Upload, parse_body, split_body
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-MOST_SIDE_BY_SIDE: Final = 10  # the largest BatchSize of the template
 SETTLING_SECONDS: Final = 10.0
 """Kept of an invocation for its end: a thread that is still at work then is not waited for."""
-
-AWS_CONFIG: Final = Config(
-    connect_timeout=3,
-    read_timeout=10,
-    retries={"mode": "standard", "max_attempts": 4},
-    max_pool_connections=MOST_SIDE_BY_SIDE,
-)
 
 logger = Logger(service="imagescribe")
 
@@ -61,6 +54,7 @@ def _assemble(settings: Settings) -> tuple[Pipeline, UploadQueue]:
         objects=Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))),
         ledger=Ledger(dynamodb, settings.ledger_table),
         catalog=Catalog(dynamodb, settings.catalog_table),
+        meter=Meter.of_settings(dynamodb, settings),
         api_key=ApiKey(session.client("secretsmanager", config=AWS_CONFIG), settings.api_key_secret_arn),
         endpoint=Endpoint(settings.describe_url, connections=MOST_SIDE_BY_SIDE),
         announcements=Announcements(session.client("events", config=AWS_CONFIG)),

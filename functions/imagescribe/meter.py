@@ -1,0 +1,435 @@
+"""The meter: permission to make paid calls. One item of DynamoDB, asked with one update before each call.
+
+It holds the three things that decide whether a call may start: the rate (`pacing.py`), a pause with its reason, and
+what was spent today. They are one item so that one atomic update asks for all three, for every invocation there is.
+
+- A call's **price** is spent when it is granted, and given back if it was not billed: a budget is never overspent.
+- A **pause** ends by its time, but then one call goes first, the *probe*. It keeps everyone else waiting for
+  PROBE_SECONDS; if it succeeds the pause is over, if it fails the pause begins again, twice as long.
+- A fault of the account pauses at once; failures of the endpoint do when FAILURES_BEFORE_PAUSE of them came without a
+  success between, in whichever invocations.
+
+Powertools' circuit breaker was weighed for the pause. Its state is an item of its own, so each call would cost a second
+request, and the breaker and the rate could disagree on who may go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from imagescribe import pacing
+from imagescribe.answers import PRICE_USD, AccountFault, Answer, Description, Limited, Rejected, Transient
+from imagescribe.items import ConditionFailedError, get, run_update, update_if
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from imagescribe.settings import Settings
+
+METER_KEY: Final = {"content": "#meter"}
+"""The item's key in the ledger's table; the key of a content never looks like it."""
+
+FAILURES_BEFORE_PAUSE: Final = 20
+PROBE_SECONDS: Final = 15.0
+FIRST_PAUSE_IN_RETRIES: Final = 4.0  # times RetryBaseSeconds
+LONGEST_PAUSE_SECONDS: Final = 900.0
+OPERATORS_PAUSE_ENDS_AT: Final = 253_402_300_799.0  # 9999-12-31: until an operator resumes
+MOST_TRIES: Final = 16
+
+_PACED: Final[Mapping[Any, Any]] = {"int": int, "float": float}  # the types of `pacing.State`, by their annotation
+
+
+class PausedBy(StrEnum):
+    """Who or what paused intake."""
+
+    NOBODY = ""
+    OPERATOR = "operator"
+    ACCOUNT = "account"
+    ENDPOINT = "endpoint"
+    BUDGET = "budget"  # not kept in the item: it follows from what was spent
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The meter's item.
+
+    Attributes
+    ----------
+    paused_until
+        Epoch seconds; 0 where there is no pause. A pause whose time is over still waits for its probe.
+    pauses
+        How many pauses came one after the other, which sets how long the next one is.
+    failures
+        Failed calls since the last success.
+    spent_day, spent_usd
+        The UTC day, and what was spent on it.
+    is_switched_off
+        Whether the event source mappings were disabled for a long pause.
+    """
+
+    paced: pacing.State
+    paused_until: float = 0.0
+    paused_by: PausedBy = PausedBy.NOBODY
+    paused_because: str = ""
+    pauses: int = 0
+    failures: int = 0
+    spent_day: str = ""
+    spent_usd: float = 0.0
+    is_switched_off: bool = False
+
+    @classmethod
+    def of_item(cls, item: Mapping[str, Any]) -> Reading:
+        """Read the item's attributes."""
+        return cls(
+            paced=pacing.State(
+                **{f.name: _PACED[f.type](item[f.name]) for f in fields(pacing.State) if f.name in item}
+            ),
+            paused_until=float(item["paused_until"]),
+            paused_by=PausedBy(item["paused_by"]),
+            paused_because=item["paused_because"],
+            pauses=int(item["pauses"]),
+            failures=int(item["failures"]),
+            spent_day=item["spent_day"],
+            spent_usd=float(item["spent_usd"]),
+            is_switched_off=item["is_switched_off"],
+        )
+
+    def spent_on(self, day: str) -> float:
+        """Return what was spent on a UTC day, in USD; days before the last one asked for are forgotten."""
+        return self.spent_usd if self.spent_day == day else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permission for one paid call, now.
+
+    Attributes
+    ----------
+    day
+        The UTC day that its price is counted on.
+    probe_until
+        Where the call is the probe: until when everyone else waits for it. Otherwise 0.
+    """
+
+    paced: pacing.Grant
+    day: str
+    probe_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No call starts soon. Ask again at `until` (epoch seconds)."""
+
+    until: float
+    why: str
+
+
+class Meter:
+    """The meter.
+
+    Parameters
+    ----------
+    ceiling
+        MaxRequestsPerMinute, or 0.
+    budget_usd
+        DailyBudgetUsd, or 0.
+    first_pause_seconds
+        For failures of the endpoint; four times as long for a fault of the account, which a person has to mend.
+    clock, sleep
+        Epoch seconds, and waiting for some of them.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        ceiling: float = 0.0,
+        budget_usd: float = 0.0,
+        first_pause_seconds: float = 15.0,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._ceiling = ceiling
+        self._budget_usd = budget_usd
+        self._first_pause_seconds = first_pause_seconds
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random or Random()  # noqa: S311 (spreads waits, guards nothing)
+        self._known: Reading | None = None
+
+    @classmethod
+    def of_settings(cls, client: DynamoDBClient, settings: Settings) -> Self:
+        """Return the meter of a stack."""
+        return cls(
+            client,
+            settings.ledger_table,
+            ceiling=settings.max_requests_per_minute,
+            budget_usd=settings.daily_budget_usd,
+            first_pause_seconds=FIRST_PAUSE_IN_RETRIES * settings.retry_base_seconds,
+        )
+
+    def ask(self, patience_seconds: float) -> Grant | Wait:
+        """Ask for permission to call, and sleep until the call may start.
+
+        Parameters
+        ----------
+        patience_seconds
+            How long may be slept here at the most, since a second of waiting costs less than a message going round.
+        """
+        give_up_at = self._clock() + patience_seconds
+        is_sure = False
+        for _ in range(MOST_TRIES):
+            reading = self._known if is_sure and self._known else self._recent()
+            if (wait := self.paused(reading)) is not None:
+                return self._spread(wait)
+            now = self._clock()
+            asked = pacing.ask(reading.paced, now, sure=is_sure, ceiling=self._ceiling, chance=self._random.random())
+            is_sure = False
+            if isinstance(asked, pacing.Change):
+                try:
+                    granted = self._take(asked, reading, now)
+                except ConditionFailedError as failed:
+                    self._known = Reading.of_item(failed.item)
+                    is_sure = True
+                    continue
+                if isinstance(granted, Grant):
+                    self._sleep(max(0.0, granted.paced.start_at - self._clock()))
+                    return granted
+                asked = granted
+            if asked.until > give_up_at:
+                return self._spread(Wait(asked.until, "the endpoint's rate limit"))
+            self._sleep(max(0.0, asked.until - now))
+        return Wait(self._clock() + self._random.uniform(0.5, 1.5), "the endpoint's rate limit")
+
+    def report(self, grant: Grant, answer: Answer) -> None:
+        """Tell what came of a granted call, so that the next ones are paced, paused and paid for accordingly."""
+        match answer:
+            case Description(cost_usd=cost):
+                self._spend(grant, cost - PRICE_USD)
+                self._succeeded(grant)
+            case Limited(until=reset_at):
+                self._spend(grant, -PRICE_USD)
+                self._cut(grant, reset_at)
+                self._succeeded(grant)  # it answers
+            case Rejected():
+                self._spend(grant, -PRICE_USD)
+                self._succeeded(grant)
+            case Transient(detail, may_be_billed):
+                self._spend(grant, 0.0 if may_be_billed else -PRICE_USD)
+                self._failed(grant, detail)
+            case AccountFault(detail):
+                self._spend(grant, -PRICE_USD)
+                self.account_fault(detail, grant)
+
+    def account_fault(self, detail: str, grant: Grant | None = None) -> None:
+        """Pause intake because no call would be taken: the key, the balance, the model or the URL."""
+        self.pause(PausedBy.ACCOUNT, detail, self._growing(4 * self._first_pause_seconds), grant)
+
+    def pause(self, by: PausedBy, because: str, seconds: float, grant: Grant | None = None) -> bool:
+        """Pause intake. False where it is paused already, for longer or by the operator.
+
+        Parameters
+        ----------
+        grant
+            The call that showed the need for it. Calls granted side by side with it make one pause, not several.
+        """
+        now = self._clock()
+        if self._known is None:
+            self.read()  # makes the item where there is none
+        condition, operands = "attribute_exists(content)", {}
+        if by is not PausedBy.OPERATOR:
+            condition = "paused_by <> :operator AND (paused_until < :now OR paused_until = :probe)"
+            own_probe = grant.probe_until if grant and grant.probe_until else -1.0
+            operands = {":operator": PausedBy.OPERATOR, ":now": now, ":probe": own_probe}
+        values = {
+            "paused_until": min(now + seconds, OPERATORS_PAUSE_ENDS_AT),
+            "paused_by": by,
+            "paused_because": because[:1000],
+            "failures": 0,
+        }
+        try:
+            self._change(values, condition, operands, add={"pauses": 1})
+        except ConditionFailedError as failed:
+            self._known = Reading.of_item(failed.item)
+            return False
+        return True
+
+    def resume(self) -> None:
+        """End whatever pause there is, without a probe."""
+        self.read()
+        self._change(
+            {"paused_until": 0.0, "paused_by": PausedBy.NOBODY, "paused_because": "", "pauses": 0, "failures": 0},
+            "attribute_exists(content)",
+            {},
+        )
+
+    def switch(self, *, off: bool) -> None:
+        """Note whether the event source mappings are disabled."""
+        self._change({"is_switched_off": off}, "attribute_exists(content)", {})
+
+    def read(self) -> Reading:
+        """Return the item as it is, made first where there is none."""
+        item = get(self._client, self._table, METER_KEY)
+        if item is None:
+            item = self._create()
+        self._known = Reading.of_item(item)
+        return self._known
+
+    def paused(self, reading: Reading) -> Wait | None:
+        """Return the pause that holds now, the budget's included; None where calls may be asked for."""
+        now = self._clock()
+        if reading.paused_until > now:
+            return Wait(reading.paused_until, f"paused by the {reading.paused_by}: {reading.paused_because}")
+        if self._budget_usd and reading.spent_on(utc_day(now)) + PRICE_USD > self._budget_usd + 1e-9:
+            return Wait(next_utc_day(now), f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today")
+        return None
+
+    def _recent(self) -> Reading:
+        """Return the copy of the item from this process's last request, read afresh if that says to wait."""
+        if self._known is None or self.paused(self._known) is not None:
+            return self.read()  # somebody may have resumed meanwhile
+        return self._known
+
+    def _spread(self, wait: Wait) -> Wait:
+        """Spread a long wait, so that a backlog does not come back in one second."""
+        long = max(0.0, wait.until - self._clock())
+        return Wait(wait.until + self._random.uniform(0, min(30.0, 0.1 * long)), wait.why)
+
+    def _take(self, asked: pacing.Change, reading: Reading, now: float) -> Grant | pacing.Wait:
+        """Try a change of the pace, together with the pause and the price."""
+        today = utc_day(now)
+        values: dict[str, Any] = {**asked.values, ":seen_pause": reading.paused_until}
+        update = asked.update
+        condition = f"{asked.condition} AND paused_until = :seen_pause"
+        is_probe = reading.paused_until > 0  # its time is over: the one whose update succeeds is the probe
+        if asked.move is not pacing.Move.PARK:
+            values |= {":today": today, ":price": PRICE_USD}
+            if reading.spent_day == today:
+                update += ", spent_usd = spent_usd + :price"
+                condition += " AND spent_day = :today"
+                if self._budget_usd:
+                    condition += " AND spent_usd <= :left"
+                    values[":left"] = self._budget_usd - PRICE_USD + 1e-9
+            else:
+                update += ", spent_usd = :price, spent_day = :today"
+                condition += " AND spent_day < :today"
+            if is_probe:
+                update += ", paused_until = :probe_until"
+                values[":probe_until"] = now + PROBE_SECONDS
+        taken = self._run(update, condition, values)
+        outcome = pacing.outcome(asked, taken.paced, now)
+        if isinstance(outcome, pacing.Wait):
+            return outcome
+        return Grant(outcome, today, now + PROBE_SECONDS if is_probe else 0.0)
+
+    def _spend(self, grant: Grant, usd: float) -> None:
+        """Correct what a grant has counted as spent. What was granted yesterday no longer matters."""
+        if abs(usd) < 1e-9:
+            return
+        with suppress(ConditionFailedError):
+            self._run(
+                "SET spent_usd = spent_usd + :usd", "spent_day = :day", {":usd": round(usd, 6), ":day": grant.day}
+            )
+
+    def _cut(self, grant: Grant, reset_at: float | None) -> None:
+        """Lower the rate for a 429, once for each overload."""
+        for _ in range(MOST_TRIES):
+            reading = self._known or self.read()
+            cut = pacing.refused(reading.paced, grant.paced, self._clock(), reset_at=reset_at, ceiling=self._ceiling)
+            if cut is None:
+                return
+            try:
+                self._run(cut.update, cut.condition, cut.values)
+            except ConditionFailedError as failed:
+                self._known = Reading.of_item(failed.item)
+            else:
+                return
+
+    def _succeeded(self, grant: Grant) -> None:
+        """End a run of failures, and the pause that the call was the probe of."""
+        known = self._known
+        if grant.probe_until:
+            over = {"paused_until": 0.0, "paused_by": PausedBy.NOBODY, "paused_because": "", "pauses": 0, "failures": 0}
+            self._change_unless_outdated(over, "paused_until = :probe", {":probe": grant.probe_until})
+        elif known is None or known.failures:
+            self._change_unless_outdated({"failures": 0}, "failures > :none", {":none": 0})
+
+    def _failed(self, grant: Grant, detail: str) -> None:
+        """Count a failure, and pause when there were too many or when it was the probe's."""
+        item = self._change({}, "attribute_exists(content)", {}, add={"failures": 1})
+        if grant.probe_until or item.failures >= FAILURES_BEFORE_PAUSE:
+            self.pause(PausedBy.ENDPOINT, detail, self._growing(self._first_pause_seconds), grant)
+
+    def _growing(self, first_seconds: float) -> float:
+        pauses = self._known.pauses if self._known else 0
+        return min(LONGEST_PAUSE_SECONDS, first_seconds * float(2 ** min(pauses, 10)))
+
+    def _change_unless_outdated(self, values: dict[str, Any], condition: str, operands: dict[str, Any]) -> None:
+        try:
+            self._change(values, condition, operands)
+        except ConditionFailedError as failed:
+            self._known = Reading.of_item(failed.item)
+
+    def _change(
+        self,
+        values: dict[str, Any],
+        condition: str,
+        operands: dict[str, Any],
+        add: dict[str, int] | None = None,
+    ) -> Reading:
+        item = update_if(
+            self._client, self._table, METER_KEY, values=values, condition=condition, operands=operands, add=add
+        )
+        self._known = Reading.of_item(item)
+        return self._known
+
+    def _run(self, update: str, condition: str, values: Mapping[str, Any]) -> Reading:
+        item = run_update(self._client, self._table, METER_KEY, update=update, condition=condition, values=values)
+        self._known = Reading.of_item(item)
+        return self._known
+
+    def _create(self) -> dict[str, Any]:
+        fresh: dict[str, Any] = {
+            **asdict(pacing.fresh(self._clock(), ceiling=self._ceiling)),
+            "paused_until": 0.0,
+            "paused_by": PausedBy.NOBODY,
+            "paused_because": "",
+            "pauses": 0,
+            "failures": 0,
+            "spent_day": utc_day(self._clock()),
+            "spent_usd": 0.0,
+            "is_switched_off": False,
+        }
+        try:
+            return update_if(
+                self._client,
+                self._table,
+                METER_KEY,
+                values=fresh,
+                condition="attribute_not_exists(content)",
+                operands={},
+            )
+        except ConditionFailedError as failed:
+            return failed.item
+
+
+def utc_day(epoch_seconds: float) -> str:
+    """Return the UTC day of a time, such as ``2026-11-23``."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).date().isoformat()
+
+
+def next_utc_day(epoch_seconds: float) -> float:
+    """Return when the next UTC day begins, in epoch seconds."""
+    day = datetime.fromtimestamp(epoch_seconds, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (day + timedelta(days=1)).timestamp()

@@ -1,0 +1,58 @@
+"""What happens every minute without a person: intake follows the pause, and dead letters that can heal come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from imagescribe.dead_letters import DeadLetters
+from imagescribe.mappings import Mappings
+from imagescribe.meter import Meter
+
+LONG_PAUSE_SECONDS: Final = 120.0
+"""A pause that lasts this much longer disables the mappings: the function that would enable them runs each minute."""
+
+REDRIVES_EACH_RUN: Final = 100
+"""Gently: an endpoint that has just got well is not met by all dead letters at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What one run did.
+
+    Attributes
+    ----------
+    mappings
+        What became of the mappings: `enabled`, `disabled`, or nothing.
+    paused
+        Why intake is paused, if it is.
+    redriven
+        Letters sent back, by reason.
+    """
+
+    mappings: str = ""
+    paused: str = ""
+    redriven: dict[str, int] = field(default_factory=dict)
+
+
+def recover(
+    meter: Meter, mappings: Mappings, dead_letters: DeadLetters, clock: Callable[[], float] = time.time
+) -> Recovered:
+    """Do it once."""
+    reading = meter.read()
+    pause = meter.paused(reading)
+    is_long = pause is not None and pause.until - clock() > LONG_PAUSE_SECONDS
+    switched = ""
+    if is_long and not reading.is_switched_off and mappings.enable(enabled=False):
+        meter.switch(off=True)
+        switched = "disabled"
+    elif pause is None and reading.is_switched_off and mappings.enable(enabled=True):
+        # The first message that comes through is the meter's probe.
+        meter.switch(off=False)
+        switched = "enabled"
+    redriven = {}
+    if pause is None and reading.paused_until == 0 and reading.failures == 0:
+        redriven = dict(dead_letters.redrive(lambda letter: letter.heals, REDRIVES_EACH_RUN))
+    return Recovered(switched, pause.why if pause else "", {str(reason): count for reason, count in redriven.items()})
