@@ -107,9 +107,17 @@ class Catalog:
         """Record that an image was skipped, was rejected or is dead, and why."""
         return self._end(upload, status, attempts, error=error)
 
-    def describe(self, upload: Upload, described_at: str, prompt: str, tags: TagState, attempts: int) -> bool:
-        """Record a prompt. False where the record is a newer upload's by now, or was removed with its object."""
-        return self._end(upload, Status.DESCRIBED, attempts, prompt=prompt, tags=tags, described_at=described_at)
+    def describe(self, upload: Upload, described_at: str, prompt: str, tags: TagState, attempts: int) -> str | None:
+        """Record a prompt, and return the one that stands then.
+
+        That is another where the record became a newer upload's meanwhile, and None where that one is not described
+        yet or the record was removed with its object.
+        """
+        try:
+            self._settle(upload, Status.DESCRIBED, attempts, prompt=prompt, tags=tags, described_at=described_at)
+        except ConditionFailedError as failed:
+            return failed.item.get("prompt")
+        return prompt
 
     def remove(self, event: ObjectEvent) -> None:
         """Take out the record of an object that is gone, unless it is of a newer event."""
@@ -136,13 +144,16 @@ class Catalog:
 
     def _end(self, upload: Upload, status: Status, attempts: int | None, **outcome: str) -> bool:
         try:
-            state = self._state(status, attempts, **outcome)
-            # A prompt that stands is not taken back by a duplicate, or by an event that could not be sent.
-            condition = "sequencer = :sequencer AND #status <> :described"
-            self._update(upload, state, condition, {":described": Status.DESCRIBED})
+            self._settle(upload, status, attempts, **outcome)
         except ConditionFailedError:
             return False
         return True
+
+    def _settle(self, upload: Upload, status: Status, attempts: int | None, **outcome: str) -> None:
+        # A prompt that stands is not taken back by a duplicate, or by an event that could not be sent.
+        condition = "sequencer = :sequencer AND #status <> :described"
+        state = self._state(status, attempts, **outcome)
+        self._update(upload, state, condition, {":described": Status.DESCRIBED})
 
     def _state(self, status: Status, attempts: int | None, **outcome: str) -> dict[str, Any]:
         nothing = dict.fromkeys(("prompt", "tags", "error", "described_at", "waiting_until"))

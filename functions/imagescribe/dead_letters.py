@@ -104,33 +104,38 @@ class DeadLetters:
         Counter
             How many were sent back, by reason.
         """
-        sent: Counter[Reason] = Counter()
-        staying: list[DeadLetter] = []
-        for letter in self._receive():
-            if not comes_back(letter):
-                staying.append(letter)
-                continue
+
+        def send_back(letter: DeadLetter) -> None:
             redrives = letter.redrives + 1 if count_redrives else 0
             self._move(letter, self._upload_queue_url, {"redrives": str(redrives)})
-            sent[letter.reason] += 1
-            if sent.total() >= most:
-                break
-        for letter in staying:
-            self._show(letter)
-        return sent
+
+        return self._sort(comes_back, send_back, most)
+
+    def discard(self, is_settled: Callable[[DeadLetter], bool], most: int) -> Counter[Reason]:
+        """Delete letters that have become pointless, and show the others again."""
+        return self._sort(is_settled, self._delete, most)
 
     def count(self, most: int) -> Counter[Reason]:
         """Count letters by reason, looking at no more than so many of them."""
-        counted: Counter[Reason] = Counter()
-        seen: list[DeadLetter] = []
+        return self._sort(lambda _letter: True, self._show, most)
+
+    def _sort(
+        self, takes: Callable[[DeadLetter], bool], act: Callable[[DeadLetter], None], most: int
+    ) -> Counter[Reason]:
+        """Act on the letters that a test takes, until there were so many, and show the others again."""
+        taken: Counter[Reason] = Counter()
+        staying: list[DeadLetter] = []
+        acting: list[DeadLetter] = []
         for letter in self._receive():
-            seen.append(letter)
-            counted[letter.reason] += 1
-            if counted.total() >= most:
+            (acting if takes(letter) else staying).append(letter)
+            if len(acting) >= most:
                 break
-        for letter in seen:
+        for letter in acting:
+            act(letter)
+            taken[letter.reason] += 1
+        for letter in staying:
             self._show(letter)
-        return counted
+        return taken
 
     def _receive(self) -> Iterator[DeadLetter]:
         """Go through the letters, hiding each, until no more are shown."""
@@ -157,4 +162,7 @@ class DeadLetters:
         self._client.send_message(
             QueueUrl=url, MessageBody=letter.body, MessageAttributes=message_attributes(attributes)
         )
+        self._delete(letter)
+
+    def _delete(self, letter: DeadLetter) -> None:
         self._client.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt_handle)

@@ -40,12 +40,21 @@ class Endpoint:
     ----------
     connections
         How many calls are made side by side.
+    answer_timeout_seconds
+        None for ANSWER_TIMEOUT_SECONDS.
     clock
         Epoch seconds.
     """
 
-    def __init__(self, url: str, connections: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: str,
+        connections: int,
+        answer_timeout_seconds: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._url = url
+        self._answer_timeout_seconds = answer_timeout_seconds or ANSWER_TIMEOUT_SECONDS
         self._clock = clock
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy and no .netrc of the machine comes between
@@ -61,15 +70,15 @@ class Endpoint:
                 self._url,
                 json={"image_file": image_url},
                 headers={"x-api-key": api_key, "accept": "application/json"},
-                timeout=(CONNECT_TIMEOUT_SECONDS, ANSWER_TIMEOUT_SECONDS),
+                timeout=(CONNECT_TIMEOUT_SECONDS, self._answer_timeout_seconds),
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body, whole = _read_body(response, started + ANSWER_TIMEOUT_SECONDS, self._clock)
+                body, whole = _read_body(response, started + self._answer_timeout_seconds, self._clock)
         except requests.ConnectTimeout:
             return Transient("no connection to the endpoint in time")
         except requests.Timeout:
-            return Transient(f"no answer within {ANSWER_TIMEOUT_SECONDS:.0f} s", may_be_billed=True)
+            return Transient(f"no answer within {self._answer_timeout_seconds:g} s", may_be_billed=True)
         except requests.RequestException as error:
             # The text of a requests error can name the URL and is of no use to a reader; its class tells enough.
             return Transient(f"the connection failed ({_innermost(error)})", may_be_billed=_was_sent(error))

@@ -96,7 +96,7 @@ class Ledger:
             item = update_if(
                 self._client,
                 self._table,
-                _key(upload),
+                content_key(upload),
                 values={"holder": holder, "lease_until": lease_until, "image": upload.image},
                 condition="attribute_not_exists(body) AND "
                 "(attribute_not_exists(holder) OR holder = :holder OR lease_until < :now)",
@@ -132,7 +132,7 @@ class Ledger:
             delete_if(
                 self._client,
                 self._table,
-                _key(upload),
+                content_key(upload),
                 "holder = :holder AND attribute_not_exists(body)",
                 {":holder": holder},
             )
@@ -143,7 +143,7 @@ class Ledger:
             update_if(
                 self._client,
                 self._table,
-                _key(upload),
+                content_key(upload),
                 values=paid,
                 condition="attribute_not_exists(body)",
                 operands={},
@@ -154,7 +154,8 @@ class Ledger:
         return description
 
 
-def _key(upload: Upload) -> dict[str, str]:
+def content_key(upload: Upload) -> dict[str, str]:
+    """Return the key of an upload's content in the ledger."""
     return {"content": f"{upload.etag}-{upload.size}"}
 
 

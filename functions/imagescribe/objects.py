@@ -84,18 +84,28 @@ class Objects:
             if code in _MISSING:
                 return None
             if code == "InvalidRange":  # an empty object has no byte 0
-                return self._look(event)
+                return self.look(event.bucket, event.key)
             raise
         with answer["Body"] as body:
             head = body.read()
         size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(head)
         return Found(_bare(answer["ETag"]), size, _pinned(answer.get("VersionId")), head)
 
+    def look(self, bucket: str, key: str) -> Found | None:
+        """Look at what is under a key now without its bytes. None where nothing is, or a delete marker."""
+        try:
+            answer = self._client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in _MISSING:
+                return None
+            raise
+        return Found(_bare(answer["ETag"]), answer["ContentLength"], _pinned(answer.get("VersionId")), b"")
+
     def still_holds(self, upload: Upload) -> bool:
         """Whether the object is still the one that was uploaded. One with a version id always is."""
         if upload.version_id is not None:
             return True
-        found = self._look(upload)
+        found = self.look(upload.bucket, upload.key)
         return found is not None and found.etag == upload.etag
 
     def presign(self, upload: Upload) -> str:
@@ -133,15 +143,6 @@ class Objects:
                 return TagState.DENIED
             raise
         return TagState.WRITTEN
-
-    def _look(self, event: ObjectEvent) -> Found | None:
-        try:
-            answer = self._client.head_object(Bucket=event.bucket, Key=event.key)
-        except ClientError as error:
-            if error_code(error) in _MISSING:
-                return None
-            raise
-        return Found(_bare(answer["ETag"]), answer["ContentLength"], _pinned(answer.get("VersionId")), b"")
 
 
 def error_code(error: ClientError) -> str:

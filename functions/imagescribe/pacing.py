@@ -54,21 +54,25 @@ from enum import Enum, IntEnum
 
 HORIZON = 2.0  # s ahead that a start is granted: further ahead a grant is stale by the time it starts
 WARY_HORIZON = 0.25  # s, while the next call may well be refused: what is granted by then can't be taken back
-FIRST_RATE = 1.0  # calls/s of a new deployment: the lowest published limit (5 a minute) is found with a handful of 429s
+PROBING, PROBING_HORIZON = 1.03, 0.5  # s, at rates this much over the kept one
+FIRST_RATE = 2.0  # calls/s of a new deployment: the lowest published limit (5 a minute) is found with a handful of 429s
 FASTEST = 200.0  # calls/s: one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 60  # calls/s: below the lowest limit published, so that a broken endpoint is still asked once a minute
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
-DOUBLING = 1.0  # s of schedule in which the rate doubles while finding
-OVERSHOOT = 3.0  # times the limit at which such a rate is refused: 2.7 by a full bucket, 2.9 by calls in flight of 4 s
+DOUBLING = 0.8  # s of schedule in which the rate doubles while finding
+OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 2.7 by a full bucket, 2.9 by calls in flight of 4 s
 FINDING_STEP = 0.25  # s of schedule between two steps while finding: small, so that the last one overshoots little
 CONFIRMING_DOUBLING = 32.0  # bursts: slow enough that the second overload costs few refusals
-FLAT_AT, CUBE = 8.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
+FLAT_AT, CUBE = 6.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
+CAUTION = 0.5
+BLEND = 0.2
 BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured
 SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short
 TRUSTED_MEASURE = 5.0  # s: longer than a call takes, since calls in flight come and go in waves
 ENOUGH = 64  # calls accepted between two overloads that make a measure good to 2 % by itself
 BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
+GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
 VERDICT = 0.5  # s after a single call in which its refusal would have come back
 LONGEST_HOLD = 12.0  # s between two tries while everything is refused: at 5 calls a minute one is free by then
 LONG_SHUT = 3.0  # s of hold from which being refused tells of the limit, not of a wave or of jitter
@@ -212,7 +216,7 @@ def ask(state: State, now: float, *, sure: bool = True, ceiling: float = 0.0, ch
     """
     floor = _floor(ceiling)
     wary = state.phase in (Phase.FINDING, Phase.SHUT)
-    horizon = now + (WARY_HORIZON if wary else HORIZON)
+    horizon = now + _horizon(state)
     oldest = now - _slack(state.spacing, floor)
     if state.next_start > horizon:
         if wary:
@@ -259,7 +263,8 @@ def refused(
     accepted = grant.number - 1 - state.mark_granted
     rate, phase = 1 / state.spacing, Phase.KEEPING
     if state.phase == Phase.FINDING:
-        rate, phase = _found(state, grant, end), Phase.CONFIRMING
+        rate, is_measured = _found(state, grant, end)
+        phase = Phase.KEEPING if is_measured else Phase.CONFIRMING
     elif accepted > 0:
         measured = min(rate * BACKOFF, _measured(state, grant, end))
         if end - state.mark_at < TRUSTED_MEASURE:
@@ -292,20 +297,22 @@ def refused(
     )
 
 
-def _found(state: State, grant: Grant, end: float) -> float:
-    """Return the limit that refused a rate which doubled each second."""
+def _found(state: State, grant: Grant, end: float) -> tuple[float, bool]:
+    """Return the limit that refused a rate which doubled each second, and whether that is a measure or a guess."""
     full = state.base_full == 1 and state.base_at == state.mark_at
     proven = _through(grant.number - state.mark_granted, end - state.mark_at, full=full)
-    return max(1 / grant.spacing / OVERSHOOT, proven)
+    guess = 1 / grant.spacing / OVERSHOOT
+    return max(guess, proven), proven > guess and end - state.mark_at > TRUSTED_MEASURE
 
 
 def _measured(state: State, grant: Grant, end: float) -> float:
     """Return the highest limit that fits what was accepted between two overloads, both with nothing left."""
     calls = grant.number - state.mark_granted
     measured = calls / max(end - state.mark_at, 1e-3)
-    if calls <= ENOUGH and not state.base_full:
-        measured = min(measured, (grant.number - state.base_granted) / max(end - state.base_at, 1e-3))
-    return measured
+    if calls > ENOUGH:
+        # Calls in flight fall short of the limit between two overloads, tokens do not: believe in a little more.
+        return measured + BLEND * max(0.0, 1 / state.spacing - measured)
+    return min(measured, _shut(state, grant, end) * (calls - CAUTION) / calls)
 
 
 def _shut(state: State, grant: Grant, end: float) -> float:
@@ -336,6 +343,8 @@ def _step(state: State, horizon: float, floor: float) -> Change:
             rate = min(highest, rate * 2 ** min(1.0, passed / DOUBLING))
         case Phase.CONFIRMING:
             rate *= 2 ** (passed / length / CONFIRMING_DOUBLING)
+            if rate > GUESSED_LOW * state.kept_rate:
+                phase = Phase.FINDING
         case Phase.KEEPING:
             age += passed / length
             rate = state.kept_rate * (1 + ((age - FLAT_AT) / CUBE) ** 3)
@@ -391,7 +400,7 @@ def _restart(state: State, now: float, oldest: float, floor: float) -> Change:
 
 def _park(state: State, now: float, chance: float) -> Change | Wait:
     """Give each caller who finds the schedule full a time of its own to come back."""
-    first = max(now, state.next_start - HORIZON) + HORIZON / 2
+    first = state.next_start - _horizon(state)
     far = now + FARTHEST
     if state.parked_to > far:
         return Wait(now + FARTHEST * (0.5 + chance / 2))
@@ -426,6 +435,14 @@ def _floor(ceiling: float) -> float:
 def _burst(spacing: float) -> float:
     """Return the unit of time: a second, or two calls where those take longer."""
     return max(BURST_SECONDS, BURST_CALLS * spacing)
+
+
+def _horizon(state: State) -> float:
+    """Return how many seconds ahead a start is granted: less where it may well be refused."""
+    if state.phase in (Phase.FINDING, Phase.SHUT):
+        return WARY_HORIZON
+    probing = state.phase == Phase.KEEPING and state.spacing * state.kept_rate * PROBING < 1
+    return PROBING_HORIZON if probing else HORIZON
 
 
 def _length(state: State) -> float:

@@ -11,7 +11,7 @@ from imagescribe.answers import AccountFault, Answer, Description, Limited, Refu
 from imagescribe.api_key import ApiKey
 from imagescribe.backoff import full_jitter
 from imagescribe.catalog import Begun, Catalog, Finished, Status, Superseded
-from imagescribe.endpoint import ANSWER_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, Endpoint
+from imagescribe.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.ledger import Busy, Claimed, Ledger
 from imagescribe.meter import Meter, Wait
@@ -23,8 +23,8 @@ from imagescribe.uploads import Deletion, ObjectEvent, Upload
 
 MOST_WAIT_SECONDS: Final = 4.0  # for a call's start, inside the invocation
 
-CALL_SECONDS: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + ANSWER_TIMEOUT_SECONDS + 15
-"""What must be left of an invocation for a call: waiting for its start, the call at its longest, saving its answer."""
+SECONDS_AROUND_A_CALL: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + 15
+"""What must be left of an invocation beside the wait for an answer: waiting for the start, connecting, saving it."""
 
 BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
 
@@ -114,7 +114,7 @@ class Pipeline:
         """Make the paid call for a claimed upload, and give the claim back unless it was paid for."""
         paid = False
         try:
-            if this_try.ends_at - self.clock() < CALL_SECONDS:
+            if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
                 return self._wait(upload, record, "no time was left for a call", self.clock())
             try:
                 key = self.api_key.get()
@@ -182,7 +182,11 @@ class Pipeline:
         if tags is None:
             self.catalog.remove(upload)
             return Done("the object is gone")
-        if not self.catalog.describe(upload, description.described_at, prompt, tags, record.attempts):
+        standing = self.catalog.describe(upload, description.described_at, prompt, tags, record.attempts)
+        if standing != prompt:
+            if standing and upload.version_id is None:
+                # It was overwritten after we looked, and its new tag may have been written before our old one.
+                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(standing))
             return Done("superseded by a later event")
         self.announcements.described(upload, prompt)
         return Done("described")

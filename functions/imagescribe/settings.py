@@ -14,6 +14,8 @@ class Settings:
 
     Attributes
     ----------
+    answer_timeout_seconds
+        How long a call is waited for.
     retry_base_seconds
         The longest wait before the first retry, doubled for each later one.
     max_image_bytes
@@ -30,6 +32,7 @@ class Settings:
     dead_letter_queue_url: str
     ledger_table: str
     catalog_table: str
+    answer_timeout_seconds: float
     max_attempts: int
     retry_base_seconds: float
     max_image_bytes: int
@@ -70,6 +73,7 @@ class Settings:
             dead_letter_queue_url=text("DEAD_LETTER_QUEUE_URL"),
             ledger_table=text("LEDGER_TABLE"),
             catalog_table=text("CATALOG_TABLE"),
+            answer_timeout_seconds=number("ANSWER_TIMEOUT_SECONDS", 0.001),
             max_attempts=int(number("MAX_ATTEMPTS", 1)),
             retry_base_seconds=number("RETRY_BASE_SECONDS", 0.001),
             max_image_bytes=int(number("MAX_IMAGE_BYTES", 1)),

@@ -56,7 +56,7 @@ def _assemble(settings: Settings) -> tuple[Pipeline, UploadQueue]:
         catalog=Catalog(dynamodb, settings.catalog_table),
         meter=Meter.of_settings(dynamodb, settings),
         api_key=ApiKey(session.client("secretsmanager", config=AWS_CONFIG), settings.api_key_secret_arn),
-        endpoint=Endpoint(settings.describe_url, connections=MOST_SIDE_BY_SIDE),
+        endpoint=Endpoint(settings.describe_url, MOST_SIDE_BY_SIDE, settings.answer_timeout_seconds),
         announcements=Announcements(session.client("events", config=AWS_CONFIG)),
     )
     queue = UploadQueue(
