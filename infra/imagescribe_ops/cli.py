@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import re
 import shlex
 import sys
 import time
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
 
 from imagescribe.catalog import Status
 from imagescribe_ops import local_state
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
+from imagescribe_ops.cli_base import (
+    JsonOption,
+    LocalOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    app,
+    complain,
+    connect,
+)
+from imagescribe_ops.cli_operate import image_address
 from imagescribe_ops.demo import Demo, DemoResult
 from imagescribe_ops.deploy import CACHE_DIRECTORY, TEMPLATE
 from imagescribe_ops.display import STATUS_STYLES, Steps, cut, print_json, print_record, safe, shown, tags_text
@@ -30,76 +38,12 @@ from imagescribe_ops.local import LocalStack, local_stack
 from imagescribe_ops.local_state import LocalState
 from imagescribe_ops.pictures import Selection, samples, select
 from imagescribe_ops.processes import Interrupted, interruptible
-from imagescribe_ops.stack import DEFAULT_STACK, Connection, QueueDepth, StackOutputs, read_outputs, set_api_key
+from imagescribe_ops.stack import DEFAULT_STACK, StackOutputs
 from imagescribe_ops.template import parameter_names
 
 DEMO_LATENCY_SECONDS = 1.0
 DEMO_LOG = CACHE_DIRECTORY / "demo.log"
 """What the emulator and the functions wrote in the last demo that did not end well."""
-
-MAX_KEY_LENGTH = 4096
-_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
-
-
-class _Commands(TyperGroup):
-    """The commands, with every expected error told in a sentence and never as a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except OperationError as error:
-            _complain(error)
-            raise typer.Exit(1) from error
-
-
-def _complain(error: OperationError) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    first, *details = error.problem.splitlines() or [""]
-    console.print(Text.assemble(("Error: ", "bold red"), safe(first)))
-    for line in details:
-        console.print(shown(f"  {line.expandtabs()}"))
-    console.print(shown(error.advice))
-
-
-app = typer.Typer(
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Describe every image that lands in an S3 bucket.\n\n"
-    "Try it on this machine with `imagescribe demo`; nothing but Python is needed for that. "
-    "The other commands talk to the stack that the AWS settings lead to, or with `--local` to the one that "
-    "`imagescribe local` keeps up.",
-)
-key_app = typer.Typer(no_args_is_help=True, help="The describe endpoint's API key.")
-app.add_typer(key_app, name="key")
-
-
-def _stack_name(value: str) -> str:
-    if not _STACK_NAME.fullmatch(value):
-        raise typer.BadParameter("a stack's name is letters, digits and hyphens, and begins with a letter")
-    return value
-
-
-StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", callback=_stack_name, help="The stack's name.")]
-RegionOption = Annotated[
-    str | None, typer.Option("--region", metavar="REGION", help="AWS region, in place of AWS_REGION.")
-]
-ProfileOption = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help="AWS profile, in place of AWS_PROFILE.")
-]
-LocalOption = Annotated[bool, typer.Option("--local", help="Talk to the stack that `imagescribe local` keeps up.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output.")]
-
-
-def _connect(stack: str, region: str | None, profile: str | None, *, local: bool) -> Connection:
-    if local:
-        if region or profile:
-            raise typer.BadParameter("goes without --region and --profile", param_hint="--local")
-        return local_state.running(stack).connection()
-    return Connection(region=region, profile=profile)
 
 
 # ── On this machine ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +72,7 @@ def demo(
     try:
         selection = select(paths) if paths else samples()
     except OperationError as error:
-        _complain(error)
+        complain(error)
         raise typer.Exit(2) from error
     steps = Steps()
     for left in selection.left_out:
@@ -337,9 +281,8 @@ def get(
 
     Example: `imagescribe get 's3://my-bucket/holiday/IMG 0001.jpg'`
     """
-    if not re.fullmatch(r"s3://[^/]+/.+", image, flags=re.DOTALL):
-        raise typer.BadParameter("an image is s3://BUCKET/KEY", param_hint="S3URI")
-    connection = _connect(stack, region, profile, local=local)
+    image_address(image)
+    connection = connect(stack, region, profile, local=local)
     outputs = StackOutputs.read(connection, stack)
     record = CatalogView(connection, outputs.catalog_table_name).get(image)
     if record is None:
@@ -397,7 +340,7 @@ def list_images(
 
     Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23`
     """
-    connection = _connect(stack, region, profile, local=local)
+    connection = connect(stack, region, profile, local=local)
     outputs = StackOutputs.read(connection, stack)
     page = CatalogView(connection, outputs.catalog_table_name).find(
         bucket=outputs.bucket_name,
@@ -431,96 +374,6 @@ def _show_page(page: Page) -> None:
         note.print("No images match.")
     elif page.more:
         note.print(f"These are the first {len(page.records)}; --limit 0 lists all.")
-
-
-@app.command()
-def status(
-    *,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show how the stack stands: its queues, its images by status, and where its parts are."""
-    connection = _connect(stack, region, profile, local=local)
-    all_outputs = read_outputs(connection, stack)
-    outputs = StackOutputs.of_outputs(all_outputs, stack)
-    uploads = QueueDepth.read(connection, outputs.upload_queue_url)
-    dead_letters = QueueDepth.read(connection, outputs.dead_letter_queue_url)
-    images = CatalogView(connection, outputs.catalog_table_name).count()
-    if as_json:
-        print_json(
-            {
-                "stack": stack,
-                "outputs": all_outputs,
-                "queues": {"upload": asdict(uploads), "dead_letter": asdict(dead_letters)},
-                "images": {str(name): count for name, count in images.counts.items()},
-                "images_complete": images.complete,
-            }
-        )
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    at_least = "" if images.complete else " (at least)"
-    counts = ", ".join(f"{count} {name}" for name, count in images.counts.items() if count)
-    print_record(
-        console,
-        [
-            ("stack", stack),
-            ("images", (counts or "none yet") + at_least),
-            ("upload queue", _depth_text(uploads)),
-            ("dead letters", shown(_depth_text(dead_letters), "red" if dead_letters.total else "")),
-        ],
-    )
-    console.print()
-    print_record(console, list(all_outputs.items()))
-
-
-def _depth_text(depth: QueueDepth) -> str:
-    return f"{depth.visible} to be received, {depth.in_flight} in work or deferred, {depth.delayed} delayed"
-
-
-# ── The key ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@key_app.command("set")
-def key_set(
-    *,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Store the endpoint's API key in the stack's secret. It is read from a hidden prompt, or from standard input.
-
-    Never from the command line, where other users of the machine and the shell's history would see it.
-
-    Examples: `imagescribe key set` · `imagescribe key set < key.txt`
-    """
-    connection = _connect(stack, region, profile, local=local)
-    outputs = StackOutputs.read(connection, stack)
-    version = set_api_key(connection, outputs.api_key_secret_arn, _read_key())
-    if as_json:
-        print_json({"secret_arn": outputs.api_key_secret_arn, "version_id": version})
-    else:
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(shown(f"The key is stored in {outputs.api_key_secret_arn}."))
-
-
-def _read_key() -> str:
-    if sys.stdin.isatty():
-        key = getpass.getpass("API key of the describe endpoint: ").strip()
-    else:
-        key = sys.stdin.read(MAX_KEY_LENGTH + 1).strip()
-    if not key:
-        raise OperationError("The key is empty, so nothing was stored.", "Pipe the key in, or type it at the prompt.")
-    if len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
-        raise OperationError(
-            "That does not look like a key, so nothing was stored.",
-            "A key is one line of letters, digits and signs, without spaces.",
-        )
-    return key
 
 
 def main() -> None:

@@ -143,6 +143,14 @@ class Operations:
             meter.switch(off=False)
             return self._intake()
 
+    def resume_after_account_fault(self) -> bool:
+        """End a pause that a fault of the account began. False where there is none."""
+        with readable_errors():
+            if self._meter().read().paused_by is not PausedBy.ACCOUNT:
+                return False
+        self.resume()
+        return True
+
     def redrive(self, reason: Reason | None) -> Counter[Reason]:
         """Send dead letters back to the upload queue: those of one reason, or all."""
         with readable_errors():
