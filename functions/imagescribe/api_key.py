@@ -50,4 +50,6 @@ class ApiKey:
             key = ""
         if not key:
             raise NoApiKeyError("no API key is set: run `imagescribe key set`")
+        if not (key.isascii() and key.isprintable()):  # such as what a page's typography makes of a copied key
+            raise NoApiKeyError("the API key has characters that no key has: run `imagescribe key set` again")
         return key

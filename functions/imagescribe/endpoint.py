@@ -150,4 +150,5 @@ def _number(text: str | None, otherwise: float) -> float:
         number = float(text or "")
     except ValueError:
         return otherwise
-    return number if 0 <= number < 1e6 else otherwise
+    # Rounded, since DynamoDB refuses a number like 1e-200.
+    return round(number, 6) if 0 <= number < 1e6 else otherwise

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from random import Random
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imagescribe import pacing
@@ -167,6 +168,7 @@ class Meter:
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311 (spreads waits, guards nothing)
         self._known: Reading | None = None
+        self._asking = Lock()  # one thread at a time: those of one process would only make each other's conditions fail
 
     @classmethod
     def of_settings(cls, client: DynamoDBClient, settings: Settings) -> Self:
@@ -188,28 +190,19 @@ class Meter:
             How long may be slept here at the most, since a second of waiting costs less than a message going round.
         """
         give_up_at = self._clock() + patience_seconds
-        is_sure = False
         for _ in range(MOST_TRIES):
-            reading = self._known if is_sure and self._known else self._recent()
-            if (wait := self.paused(reading)) is not None:
-                return self._spread(wait)
-            now = self._clock()
-            asked = pacing.ask(reading.paced, now, sure=is_sure, ceiling=self._ceiling, chance=self._random.random())
-            is_sure = False
-            if isinstance(asked, pacing.Change):
-                try:
-                    granted = self._take(asked, reading, now)
-                except ConditionFailedError as failed:
-                    self._known = Reading.of_item(failed.item)
-                    is_sure = True
-                    continue
-                if isinstance(granted, Grant):
-                    self._sleep(max(0.0, granted.paced.start_at - self._clock()))
-                    return granted
-                asked = granted
-            if asked.until > give_up_at:
-                return self._spread(Wait(asked.until, "the endpoint's rate limit"))
-            self._sleep(max(0.0, asked.until - now))
+            with self._asking:
+                asked = self._ask_once()
+            match asked:
+                case Grant():
+                    self._sleep(max(0.0, asked.paced.start_at - self._clock()))
+                    return asked
+                case Wait():
+                    return self._spread(asked)
+                case pacing.Wait(until) if until > give_up_at:
+                    return self._spread(Wait(until, "the endpoint's rate limit"))
+                case pacing.Wait(until):
+                    self._sleep(max(0.0, until - self._clock()))
         return Wait(self._clock() + self._random.uniform(0.5, 1.5), "the endpoint's rate limit")
 
     def report(self, grant: Grant, answer: Answer) -> None:
@@ -294,6 +287,24 @@ class Meter:
         if self._budget_usd and reading.spent_on(utc_day(now)) + PRICE_USD > self._budget_usd + 1e-9:
             return Wait(next_utc_day(now), f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today")
         return None
+
+    def _ask_once(self) -> Grant | Wait | pacing.Wait:
+        """Ask until an update holds: other processes' updates come between now and then."""
+        is_sure = False
+        for _ in range(MOST_TRIES):
+            reading = self._known if is_sure and self._known else self._recent()
+            if (wait := self.paused(reading)) is not None:
+                return wait
+            now = self._clock()
+            asked = pacing.ask(reading.paced, now, sure=is_sure, ceiling=self._ceiling, chance=self._random.random())
+            if isinstance(asked, pacing.Wait):
+                return asked
+            try:
+                return self._take(asked, reading, now)
+            except ConditionFailedError as failed:
+                self._known = Reading.of_item(failed.item)
+                is_sure = True
+        return pacing.Wait(self._clock() + self._random.uniform(0.1, 0.5))
 
     def _recent(self) -> Reading:
         """Return the copy of the item from this process's last request, read afresh if that says to wait."""

@@ -20,69 +20,78 @@ move      UpdateExpression                                   ConditionExpression
 ========  =================================================  ======================================================
 take      SET next_start = next_start + spacing,             next_start >= :oldest AND next_start <= :horizon AND
           granted = granted + :one                           next_start < step_at AND spacing >= :floor
+                                                             AND phase = :phase
 step      the same with a new spacing, computed here         version = :version AND next_start <= :horizon
 restart   the same from now, after nobody asked for a while  version = :version AND next_start < :oldest
 park      SET parked_to = parked_to + :stride                parked_to >= :first AND parked_to <= :far
-cut       SET spacing = :spacing, overloads = …              version = :version
+cut       SET spacing = :spacing, overloads = :overloads, …  version = :version
 ========  =================================================  ======================================================
 
 *Take* is the common one: it names no value that another caller could have changed, so callers never conflict. The
 others are optimistic (`version`) and rare: a step each burst (below), a restart only when the schedule ran dry, a
 cut for each overload. Everything else on the item (pause, budget, key) is left alone, and may be added to the
-conditions.
+expressions. A process does best to ask one thread after the other, so that the second knows what the first was told.
 
 How the limit is found and kept
 -------------------------------
 - **Burst** is the unit of time: a second, or two calls where those take longer. Limits that are counted as a token
   bucket store about that much, so nothing is lost or refused by being off for less than it.
-- **Finding** (no limit known): the rate doubles each second *of the schedule*, without waiting for answers, since a
-  refusal comes back in a tenth of a second. Grants are not firm then: who slept on one looks again before calling.
-- **The first refusal of an overload cuts**, others of calls granted before that cut are the same overload. The new
-  rate is what was accepted from the end of the overload before to this one, divided by the time between: the endpoint
-  was empty-handed at both ends, so this is the limit itself, whether it counts tokens, windows or calls in flight.
-- **Keeping**: from slightly under the limit the rate grows along a cubic, flat at first, through the limit after 8
-  bursts, and is a quarter over it after 27. Nothing refused by then: the limit has risen, find it again.
+- **Finding** (no limit known): the rate doubles in less than a second *of the schedule*, without waiting for answers,
+  since a refusal comes back in a tenth of a second. Starts are granted a quarter of a second ahead, no more.
+- **One cut for one overload**: the first refusal cuts; those of calls that were granted before that cut belong to it.
+- **Confirming**: the first estimate, from how far the doubling got, is raised slowly until the second overload. What
+  was accepted between two overloads, divided by the time between, is the limit itself, since the endpoint had nothing
+  left at both ends, whether it counts tokens, windows or (nearly) calls in flight.
+- **Keeping**: from just under the limit the rate grows along a cubic, flat at first, through the limit after 6
+  bursts, and is a quarter over it after 25. Nothing refused by then: the limit has risen, find it again.
+- **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
+  tried, at most 12 s apart or when the answer said, until one is taken.
 - **Only demand raises the rate**: a step needs a schedule without gaps since the step before. Where concurrency is the
-  bottleneck the schedule runs dry, which restarts the step instead.
+  bottleneck the schedule runs dry, and the rate comes down to twice the demand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
-HORIZON = 2.0  # s ahead that a start is granted: further ahead a grant is stale by the time it starts
-WARY_HORIZON = 0.25  # s, while the next call may well be refused: what is granted by then can't be taken back
-PROBING, PROBING_HORIZON = 1.03, 0.5  # s, at rates this much over the kept one
-FIRST_RATE = 2.0  # calls/s of a new deployment: the lowest published limit (5 a minute) is found with a handful of 429s
-FASTEST = 200.0  # calls/s: one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
-SLOWEST = 1 / 60  # calls/s: below the lowest limit published, so that a broken endpoint is still asked once a minute
+# Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
+HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
+WARY_HORIZON = 0.25  # while the next call may well be refused: what is granted by then can't be taken back
+PROBING, PROBING_HORIZON = 1.03, 0.5  # the same for rates this much over the kept one
+FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
+FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
+SLOWEST = 1 / 60  # below the lowest limit published, so that a broken endpoint is still asked once a minute
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
-DOUBLING = 0.8  # s of schedule in which the rate doubles while finding
-OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 2.7 by a full bucket, 2.9 by calls in flight of 4 s
-FINDING_STEP = 0.25  # s of schedule between two steps while finding: small, so that the last one overshoots little
+
+DOUBLING = 0.8  # of schedule in which the rate doubles while finding
+OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
+FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
 CONFIRMING_DOUBLING = 32.0  # bursts: slow enough that the second overload costs few refusals
+GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
 FLAT_AT, CUBE = 6.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
-CAUTION = 0.5
-BLEND = 0.2
+
 BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured
 SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short
-TRUSTED_MEASURE = 5.0  # s: longer than a call takes, since calls in flight come and go in waves
+TRUSTED_MEASURE = 5.0  # longer than a call takes, since calls in flight come and go in waves
 ENOUGH = 64  # calls accepted between two overloads that make a measure good to 2 % by itself
+CAUTION = 0.5  # calls by which a measure of fewer is lowered, for the one that may be counted at both its ends
+BLEND = 0.2  # of the way from a measure to the rate refused: calls in flight fall short of their limit in between
 BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
-GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
-VERDICT = 0.5  # s after a single call in which its refusal would have come back
-LONGEST_HOLD = 12.0  # s between two tries while everything is refused: at 5 calls a minute one is free by then
-LONG_SHUT = 3.0  # s of hold from which being refused tells of the limit, not of a wave or of jitter
-IDLE = 60.0  # s without a call after which buckets are full and windows are over: measure afresh
-LAP = 4.0  # s over which demand is measured: about a call, so that invocations in step don't count as more
-UNUSED = 0.9  # what is left, for each lap, of a rate above that
+
+VERDICT = 0.5  # after a call by itself, in which its refusal would have come back
+LONGEST_HOLD = 12.0  # between two tries while everything is refused: at 5 calls a minute one is free by then
+LONG_SHUT = 3.0  # without a start, from which being refused tells of the limit, not of a wave or of jitter
+RESET_TRUSTED = 90.0  # ahead that a reset time is believed: a minute's window, and some clock skew
+
+IDLE = 60.0  # without a call after which buckets are full and windows are over: measure afresh
+LAP = 4.0  # over which demand is measured: about a call, so that invocations in step don't count as more
 DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
-STRIDE = 0.6  # share of the spacing at which parked callers come back
-FARTHEST = 900.0  # s ahead that messages are parked in order: a limit that rises is followed within that
-RESET_TRUSTED = 90.0  # s ahead that a reset time is believed: a minute's window, and some clock skew
+UNUSED = 0.9  # what is left, for each lap, of a rate above that
+STRIDE = 0.6  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
+FARTHEST = 900.0  # ahead that callers are parked in order: a limit that rises is followed within that
 
 
 class Phase(IntEnum):
@@ -108,7 +117,7 @@ class State:
         How many optimistic changes there were, and how many of them were cuts.
     kept_rate, age
         The limit as measured last, or while finding the demand seen; bursts of schedule since then.
-    hold
+    held_for
         Seconds without a start after the last cut.
     mark_at, mark_granted
         Where the last overload ended.
@@ -129,7 +138,7 @@ class State:
     overloads: int = 0
     kept_rate: float = 0.0
     age: float = 0.0
-    hold: float = 0.0
+    held_for: float = 0.0
     mark_at: float = 0.0
     mark_granted: int = 0
     base_at: float = 0.0
@@ -183,22 +192,6 @@ def fresh(now: float, *, ceiling: float = 0.0) -> State:
     return State(
         next_start=now, spacing=spacing, step_at=now + FINDING_STEP, mark_at=now, base_at=now, lap_at=now - LAP
     )
-
-
-def to_item(state: State) -> dict[str, dict[str, str]]:
-    """Return the state as DynamoDB attributes."""
-    return {field.name: number(getattr(state, field.name)) for field in fields(state)}
-
-
-def from_item(item: Mapping[str, Mapping[str, str]]) -> State:
-    """Read the state from DynamoDB attributes; others on the item are left alone."""
-    kinds = {field.name: int if field.type == "int" else float for field in fields(State)}
-    return State(**{name: kind(item[name]["N"]) for name, kind in kinds.items()})  # type: ignore[arg-type]  # by name
-
-
-def number(value: float) -> dict[str, str]:
-    """Return a number as a DynamoDB attribute."""
-    return {"N": repr(int(value) if isinstance(value, int) else value)}
 
 
 def ask(state: State, now: float, *, sure: bool = True, ceiling: float = 0.0, chance: float = 0.0) -> Change | Wait:
@@ -272,10 +265,10 @@ def refused(
         rate = measured
     else:
         phase = Phase.SHUT
-        if state.hold >= LONG_SHUT or until > now:
+        if state.held_for >= LONG_SHUT or until > now:
             rate = min(rate, _shut(state, grant, end))
     spacing = max(1 / max(rate, SLOWEST), _floor(ceiling))
-    hold = min(LONGEST_HOLD, 2 * state.hold if phase == Phase.SHUT else BREATHER * _burst(spacing))
+    hold = min(LONGEST_HOLD, 2 * state.held_for if phase == Phase.SHUT else BREATHER * _burst(spacing))
     start = max(now, state.next_start) + hold
     own_base = accepted >= ENOUGH
     return _optimistic(
@@ -288,7 +281,7 @@ def refused(
         overloads=state.overloads + 1,
         kept_rate=1 / spacing,
         age=0.0,
-        hold=hold,
+        held_for=hold,
         mark_at=max(start - hold, until),
         mark_granted="granted",
         base_at=state.mark_at if own_base else state.base_at,
@@ -375,7 +368,7 @@ def _restart(state: State, now: float, oldest: float, floor: float) -> Change:
         changed = {"mark_at": now, "mark_granted": "granted", "base_at": now, "base_granted": "granted", "base_full": 1}
         changed |= {"lap_at": now - LAP, "lap_granted": "granted"}
         if state.phase != Phase.FINDING:
-            rate, age = kept, 0.0
+            rate, age = kept or rate, 0.0  # nothing is kept where the first overload came before any measure
     elif now - state.lap_at >= LAP:
         changed |= {"lap_at": now, "lap_granted": "granted"}
         if state.phase == Phase.FINDING:
@@ -406,7 +399,6 @@ def _park(state: State, now: float, chance: float) -> Change | Wait:
         return Wait(now + FARTHEST * (0.5 + chance / 2))
     if state.parked_to < first:
         return Change(Move.PARK, "SET parked_to = :first", "parked_to < :first", {":first": first})
-    # More come back than there are starts: one that is late or lost leaves no start unused.
     return Change(
         Move.PARK,
         "SET parked_to = parked_to + :stride",
@@ -451,5 +443,5 @@ def _length(state: State) -> float:
 
 
 def _slack(spacing: float, floor: float) -> float:
-    """Return how late a start may be taken up and still keep its place; none at the operator's ceiling."""
-    return 0.0 if spacing <= floor else _burst(spacing) / 2
+    """Return how late a start may be taken up and still keep its place; not at all where an operator counts."""
+    return 0.0 if floor else _burst(spacing) / 2
