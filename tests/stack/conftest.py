@@ -1,0 +1,147 @@
+"""One cloud for the whole run, and the stacks in it: each is deployed when a test first asks for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
+from tests.stack.bodies import SAMPLE_BUCKET
+from tests.stack.deployment import Deployment, events_client
+
+# Retries and refusals come quickly, a failing image is given up soon, and a picture need not be large to be too large.
+QUICK = {
+    "RetryBaseSeconds": "1",
+    "AnswerTimeoutSeconds": "5",
+    "MaxAttempts": "3",
+    "MaxImageBytes": "250000",
+    "MaximumConcurrency": "2",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last: run after all other tests, for what only shows late")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+class Stacks:
+    """What is deployed into the cloud."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self.cloud = cloud
+        self.deployments: list[Deployment] = []
+        self.keys = {cloud.api_key}
+        """Every API key that was in use."""
+
+    def deploy(
+        self, name: str, simulator: SimulatorClient | None = None, *, recovers: bool = False, **parameters: str
+    ) -> Deployment:
+        """Deploy the template as it is, with quick parameters and those given.
+
+        Unless it is told to recover, the schedule of its recover function is off, so that dead letters stay where the
+        tests look for them.
+        """
+        deployment = Deployment(self.cloud.deploy(name, parameters=QUICK | parameters), simulator)
+        if not recovers:
+            events = events_client(self.cloud)
+            recover = deployment.lambda_functions.get_function_configuration(
+                FunctionName=deployment.outputs.recover_function_name
+            )
+            for rule in events.list_rule_names_by_target(TargetArn=recover["FunctionArn"])["RuleNames"]:
+                events.disable_rule(Name=rule)
+        self.deployments.append(deployment)
+        return deployment
+
+    def bucket(self, name: str, *, versioned: bool = False) -> str:
+        """Make a bucket that tells nobody of its objects."""
+        s3 = self.cloud.connection.s3()
+        s3.create_bucket(Bucket=name)
+        if versioned:
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return name
+
+    @contextmanager
+    def with_own_simulator(
+        self, name: str, *, settings: Mapping[str, Any] | None = None, recovers: bool = False, **parameters: str
+    ) -> Iterator[Deployment]:
+        """Deploy a stack that calls a simulator of its own, which can be broken without harm to others."""
+        own = replace(SimulatorSettings(api_key=self.cloud.api_key, latency_s=0.1), **settings or {})
+        with start_simulator(own) as simulator:
+            url = {"DescribeUrl": simulator.client.describe_url}
+            yield self.deploy(name, simulator.client, recovers=recovers, **url | parameters)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_user() -> Iterator[None]:
+    """Keep boto3 in this process off the user's account, whatever a test forgets."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def stacks() -> Iterator[Stacks]:
+    """The emulator and the simulator, and what is deployed in them."""
+    with LocalCloud(latency_s=0.1) as cloud:
+        yield Stacks(cloud)
+
+
+@pytest.fixture(scope="session")
+def stack(stacks: Stacks) -> Deployment:
+    """The stack that most tests use, with a bucket of its own."""
+    return stacks.deploy("imagescribe")
+
+
+@pytest.fixture(scope="session")
+def by_hand(stacks: Stacks) -> Deployment:
+    """A stack whose bucket tells of nothing, so that tests send the events themselves."""
+    return stacks.deploy("by-hand", ExistingBucketName=stacks.bucket(SAMPLE_BUCKET))
+
+
+@pytest.fixture(scope="session")
+def versioned(stacks: Stacks) -> Deployment:
+    """A stack on a bucket with versions, whose S3 notifications go straight into the upload queue.
+
+    The emulator leaves `version-id` out of its EventBridge events, which real ones of such buckets always have.
+    """
+    bucket = stacks.bucket("versioned-pictures", versioned=True)
+    deployment = stacks.deploy("versioned", ExistingBucketName=bucket)
+    url = deployment.outputs.upload_queue_url
+    attributes = deployment.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])["Attributes"]
+    policy = json.loads(attributes["Policy"])
+    policy["Statement"].append(notifications_of(bucket, attributes["QueueArn"]))
+    deployment.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    deployment.s3.put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={
+            "QueueConfigurations": [
+                {"QueueArn": attributes["QueueArn"], "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
+            ]
+        },
+    )
+    return deployment
+
+
+def notifications_of(bucket: str, queue_arn: str) -> dict[str, Any]:
+    """Return the statement of a queue's policy that lets a bucket's notifications in."""
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
+    }
