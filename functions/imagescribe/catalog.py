@@ -88,6 +88,9 @@ class Catalog:
             return Begun(Status.DESCRIBING, attempts=0)
         if present.get("sequencer") != upload.sequencer:
             return Superseded()
+        if (present["etag"], present["version_id"]) != (upload.etag, upload.version_id):
+            # A deletion that comes again finds another version than before, which has an event of its own.
+            return Superseded()
         status = Status(present["status"])
         if status is Status.DEAD:
             try:

@@ -7,6 +7,7 @@ attributes of its own. A letter that stays is given the reason it lacks.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -126,8 +127,9 @@ class DeadLetters:
         taken: Counter[Reason] = Counter()
         staying: list[DeadLetter] = []
         acting: list[DeadLetter] = []
-        for letter in self._receive():
-            (acting if takes(letter) else staying).append(letter)
+        for letters in self._receive():
+            for letter in letters:
+                (acting if len(acting) < most and takes(letter) else staying).append(letter)
             if len(acting) >= most:
                 break
         for letter in acting:
@@ -137,16 +139,21 @@ class DeadLetters:
             self._show(letter)
         return taken
 
-    def _receive(self) -> Iterator[DeadLetter]:
-        """Go through the letters, hiding each, until no more are shown."""
-        while messages := self._client.receive_message(
-            QueueUrl=self._url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=LOOK_SECONDS,
-            WaitTimeSeconds=1,  # a short poll asks only some of SQS's servers, and can miss what is there
-            MessageAttributeNames=["All"],
-        ).get("Messages"):
-            yield from map(DeadLetter.of_message, messages)
+    def _receive(self) -> Iterator[list[DeadLetter]]:
+        """Go through the letters ten at a time, hiding each, until no more are shown or the time is up."""
+        # Without an end, a queue that takes longer to look through would show its first letters again, for ever.
+        ends_at = time.monotonic() + LOOK_SECONDS / 3
+        while time.monotonic() < ends_at:
+            messages = self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=10,
+                VisibilityTimeout=LOOK_SECONDS,
+                WaitTimeSeconds=1,  # a short poll asks only some of SQS's servers, and can miss what is there
+                MessageAttributeNames=["All"],
+            ).get("Messages")
+            if not messages:
+                return
+            yield [DeadLetter.of_message(message) for message in messages]
 
     def _show(self, letter: DeadLetter) -> None:
         if letter.has_reason:

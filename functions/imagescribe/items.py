@@ -125,13 +125,9 @@ def delete_if(
     ConditionFailedError
         The condition does not hold, or there is no such item.
     """
+    optional: dict[str, Any] = {"ExpressionAttributeValues": _marshal(operands)} if operands else {}
     try:
-        client.delete_item(
-            TableName=table,
-            Key=_marshal(key),
-            ConditionExpression=condition,
-            ExpressionAttributeValues=_marshal(operands),
-        )
+        client.delete_item(TableName=table, Key=_marshal(key), ConditionExpression=condition, **optional)
     except ClientError as error:
         raise _failed_condition(error) from error
 

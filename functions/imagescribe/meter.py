@@ -41,6 +41,7 @@ FAILURES_BEFORE_PAUSE: Final = 20
 PROBE_SECONDS: Final = 15.0
 FIRST_PAUSE_IN_RETRIES: Final = 4.0  # times RetryBaseSeconds
 LONGEST_PAUSE_SECONDS: Final = 900.0
+LONGEST_WAIT_SECONDS: Final = 120.0  # of a message, in a pause: a longer one disables the mappings
 OPERATORS_PAUSE_ENDS_AT: Final = 253_402_300_799.0  # 9999-12-31: until an operator resumes
 MOST_TRIES: Final = 16
 
@@ -200,7 +201,7 @@ class Meter:
                 case Wait():
                     return self._spread(asked)
                 case pacing.Wait(until) if until > give_up_at:
-                    return self._spread(Wait(until, "the endpoint's rate limit"))
+                    return Wait(until, "the endpoint's rate limit")  # a time of its own for each who asks
                 case pacing.Wait(until):
                     self._sleep(max(0.0, until - self._clock()))
         return Wait(self._clock() + self._random.uniform(0.5, 1.5), "the endpoint's rate limit")
@@ -272,11 +273,8 @@ class Meter:
         self._change({"is_switched_off": off}, "attribute_exists(content)", {})
 
     def read(self) -> Reading:
-        """Return the item as it is, made first where there is none."""
-        item = get(self._client, self._table, METER_KEY)
-        if item is None:
-            item = self._create()
-        self._known = Reading.of_item(item)
+        """Return the item as it is, made first where there is none and completed where an older version made it."""
+        self._known = Reading.of_item(self._complete(get(self._client, self._table, METER_KEY) or {}))
         return self._known
 
     def paused(self, reading: Reading) -> Wait | None:
@@ -287,6 +285,11 @@ class Meter:
         if self._budget_usd and reading.spent_on(utc_day(now)) + PRICE_USD > self._budget_usd + 1e-9:
             return Wait(next_utc_day(now), f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today")
         return None
+
+    def wait_of_pause(self) -> Wait | None:
+        """Return how long to wait for the pause that holds now, if one does."""
+        pause = self.paused(self.read())
+        return pause and self._spread(pause)
 
     def _ask_once(self) -> Grant | Wait | pacing.Wait:
         """Ask until an update holds: other processes' updates come between now and then."""
@@ -313,9 +316,10 @@ class Meter:
         return self._known
 
     def _spread(self, wait: Wait) -> Wait:
-        """Spread a long wait, so that a backlog does not come back in one second."""
-        long = max(0.0, wait.until - self._clock())
-        return Wait(wait.until + self._random.uniform(0, min(30.0, 0.1 * long)), wait.why)
+        """Bound a wait, so that a resume reaches everyone soon, and spread it, so that not all come at once."""
+        now = self._clock()
+        seconds = min(max(0.0, wait.until - now), LONGEST_WAIT_SECONDS)
+        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why)
 
     def _take(self, asked: pacing.Change, reading: Reading, now: float) -> Grant | pacing.Wait:
         """Try a change of the pace, together with the pause and the price."""
@@ -410,7 +414,8 @@ class Meter:
         self._known = Reading.of_item(item)
         return self._known
 
-    def _create(self) -> dict[str, Any]:
+    def _complete(self, present: dict[str, Any]) -> dict[str, Any]:
+        """Add what the item lacks: conditions on attributes that are not there would never hold."""
         fresh: dict[str, Any] = {
             **asdict(pacing.fresh(self._clock(), ceiling=self._ceiling)),
             "paused_until": 0.0,
@@ -422,13 +427,16 @@ class Meter:
             "spent_usd": 0.0,
             "is_switched_off": False,
         }
+        missing = {name: value for name, value in fresh.items() if name not in present}
+        if not missing:
+            return present
         try:
             return update_if(
                 self._client,
                 self._table,
                 METER_KEY,
-                values=fresh,
-                condition="attribute_not_exists(content)",
+                values=missing,
+                condition=f"attribute_not_exists(#{next(iter(missing))})",
                 operands={},
             )
         except ConditionFailedError as failed:

@@ -62,13 +62,14 @@ WARY_HORIZON = 0.25  # while the next call may well be refused: what is granted 
 PROBING, PROBING_HORIZON = 1.03, 0.5  # the same for rates this much over the kept one
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
-SLOWEST = 1 / 60  # below the lowest limit published, so that a broken endpoint is still asked once a minute
+SLOWEST = 1 / 12  # the lowest limit published
+LONGEST_BURST = 4.0
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
 
 DOUBLING = 0.8  # of schedule in which the rate doubles while finding
 OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
 FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
-CONFIRMING_DOUBLING = 32.0  # bursts: slow enough that the second overload costs few refusals
+CONFIRMING_DOUBLING = 24.0  # s of schedule: slow enough that the second overload costs few refusals
 GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
 FLAT_AT, CUBE = 6.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
@@ -79,6 +80,11 @@ TRUSTED_MEASURE = 5.0  # longer than a call takes, since calls in flight come an
 ENOUGH = 64  # calls accepted between two overloads that make a measure good to 2 % by itself
 CAUTION = 0.5  # calls by which a measure of fewer is lowered, for the one that may be counted at both its ends
 BLEND = 0.2  # of the way from a measure to the rate refused: calls in flight fall short of their limit in between
+FADING = 0.75  # of the suspicion left after each call
+SUSPICIOUS = 1.7  # suspicion that is an overload: two refusals side by side, or more than a third of the calls
+SUSPICIOUS_NEAR = 1.4
+QUIET = 0.001  # suspicion left where refusals are so rare that the first one is worth a small cut: after 25 calls
+STRAYS = 2  # refusals that made no cut, from which the measure after them is not relied on
 BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
 
 VERDICT = 0.5  # after a call by itself, in which its refusal would have come back
@@ -127,6 +133,10 @@ class State:
         Where the measure of demand began.
     parked_to
         The time that the last parked caller was given.
+    suspicion, refused_number
+        Refusals of late, each fading with the calls granted after it, and the number of the last one.
+    strays
+        Refusals since the last cut that made none.
     """
 
     next_start: float
@@ -147,6 +157,9 @@ class State:
     lap_at: float = 0.0
     lap_granted: int = 0
     parked_to: float = 0.0
+    suspicion: float = 0.0
+    refused_number: int = 0
+    strays: int = 0
 
 
 class Move(Enum):
@@ -156,6 +169,7 @@ class Move(Enum):
     STEP = "step"
     RESTART = "restart"
     PARK = "park"
+    NOTE = "note"
     CUT = "cut"
 
 
@@ -214,7 +228,7 @@ def ask(state: State, now: float, *, sure: bool = True, ceiling: float = 0.0, ch
     if state.next_start > horizon:
         if wary:
             # No message is given back for so short a time. Spread, or all who wait would come at once.
-            return Wait(min(state.next_start - WARY_HORIZON, now + HORIZON / 2) + WARY_HORIZON * chance)
+            return Wait(state.next_start - WARY_HORIZON * (1 - chance))
         return _park(state, now, chance)
     if sure and state.next_start < oldest:
         return _restart(state, now, oldest, floor)
@@ -254,6 +268,19 @@ def refused(
     until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
     end = max(grant.start_at, until)
     accepted = grant.number - 1 - state.mark_granted
+    before = state.suspicion * FADING ** max(0, grant.number - state.refused_number - 1)
+    is_probing = state.phase in (Phase.CONFIRMING, Phase.KEEPING)
+    if not (until > now or state.phase == Phase.SHUT or 1 + before > (SUSPICIOUS_NEAR if is_probing else SUSPICIOUS) or (is_probing and before < QUIET)):
+        # So far just a stray: the calls around it were taken.
+        return _optimistic(
+            state,
+            Move.NOTE,
+            mark_granted=state.mark_granted + 1,
+            base_granted=state.base_granted + 1,
+            suspicion=1 + before,
+            refused_number=max(grant.number, state.refused_number),
+            strays=state.strays + 1,
+        )
     rate, phase = 1 / state.spacing, Phase.KEEPING
     if state.phase == Phase.FINDING:
         rate, is_measured = _found(state, grant, end)
@@ -262,6 +289,8 @@ def refused(
         measured = min(rate * BACKOFF, _measured(state, grant, end))
         if end - state.mark_at < TRUSTED_MEASURE:
             measured, phase = max(measured, rate * SHORT_BACKOFF), Phase.CONFIRMING
+        if state.strays >= STRAYS:
+            phase = Phase.CONFIRMING
         rate = measured
     else:
         phase = Phase.SHUT
@@ -287,6 +316,9 @@ def refused(
         base_at=state.mark_at if own_base else state.base_at,
         base_granted=(state.mark_granted if own_base else state.base_granted) + 1,
         base_full=0 if own_base else state.base_full,
+        suspicion=1 + before,
+        refused_number="granted",
+        strays=0,
     )
 
 
@@ -335,11 +367,11 @@ def _step(state: State, horizon: float, floor: float) -> Change:
             highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else FASTEST
             rate = min(highest, rate * 2 ** min(1.0, passed / DOUBLING))
         case Phase.CONFIRMING:
-            rate *= 2 ** (passed / length / CONFIRMING_DOUBLING)
+            rate *= 2 ** (passed / CONFIRMING_DOUBLING)
             if rate > GUESSED_LOW * state.kept_rate:
                 phase = Phase.FINDING
         case Phase.KEEPING:
-            age += passed / length
+            age += passed / min(length, LONGEST_BURST)
             rate = state.kept_rate * (1 + ((age - FLAT_AT) / CUBE) ** 3)
             if rate > RISEN * state.kept_rate:
                 phase = Phase.FINDING

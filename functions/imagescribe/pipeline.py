@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from imagescribe.announcements import Announcements
 from imagescribe.answers import AccountFault, Answer, Description, Limited, Refusal, Rejected, Transient
 from imagescribe.api_key import ApiKey
@@ -13,7 +15,7 @@ from imagescribe.backoff import full_jitter
 from imagescribe.catalog import Begun, Catalog, Finished, Status, Superseded
 from imagescribe.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 from imagescribe.errors import NoApiKeyError
-from imagescribe.ledger import Busy, Claimed, Ledger
+from imagescribe.ledger import SAVE_RETRY_SECONDS, Busy, Claimed, Ledger
 from imagescribe.meter import Meter, Wait
 from imagescribe.objects import Objects, unfit
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
@@ -61,6 +63,7 @@ class Pipeline:
     endpoint: Endpoint
     announcements: Announcements
     clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
 
     def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
@@ -99,8 +102,7 @@ class Pipeline:
                 pass
 
         if reason := unfit(found, self.settings.max_image_bytes):
-            self.catalog.give_up(event, Status.SKIPPED, reason, record.attempts)
-            return Done("skipped")
+            return self._close(event, record, Status.SKIPPED, reason)
 
         match self.ledger.claim(event, this_try.holder, this_try.ends_at):
             case Busy(lease_until):
@@ -128,10 +130,10 @@ class Pipeline:
             if not isinstance(answer, Description):
                 self.meter.report(grant, answer)
                 return self._refused(upload, record, answer)
-            if not self.objects.still_holds(upload):
+            if not self._still_holds(upload, this_try.ends_at):
                 # The endpoint may have read the new picture, so nobody knows what was described.
                 self.meter.report(grant, answer)
-                return Done("superseded during the call")
+                return self._overtaken(upload)
             paid = True
             description = self.ledger.save(upload, answer, this_try.ends_at)
             self.meter.report(grant, answer)
@@ -140,11 +142,24 @@ class Pipeline:
             if not paid:
                 self.ledger.release(upload, this_try.holder)
 
+    def _still_holds(self, upload: Upload, deadline: float) -> bool:
+        """Whether what was described is known, tried until the deadline: giving up means paying again."""
+        while True:
+            try:
+                return self.objects.still_holds(upload)
+            except (ClientError, BotoCoreError):
+                if self.clock() + SAVE_RETRY_SECONDS >= deadline:
+                    raise
+                self.sleep(SAVE_RETRY_SECONDS)
+
     def _call(self, upload: Upload, key: str) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
         answer = self.endpoint.describe(self.objects.presign(upload), key)
         if isinstance(answer, AccountFault) and answer.concerns_key:
-            fresh = self.api_key.get(refused=key)
+            try:
+                fresh = self.api_key.get(refused=key)
+            except NoApiKeyError as error:
+                return AccountFault(str(error))
             if fresh != key:
                 return self.endpoint.describe(self.objects.presign(upload), fresh)
         return answer
@@ -158,11 +173,10 @@ class Pipeline:
                 spread = full_jitter(self.settings.retry_base_seconds, 1, self.random)
                 return self._wait(upload, record, detail, reset + spread)
             case AccountFault(detail):
-                pause = self.meter.paused(self.meter.read())
+                pause = self.meter.wait_of_pause()
                 return self._wait(upload, record, detail, pause.until if pause else self.clock())
             case Rejected(detail):
-                self.catalog.give_up(upload, Status.REJECTED, detail, record.attempts)
-                return Done("rejected")
+                return self._close(upload, record, Status.REJECTED, detail)
             case Transient(detail):
                 attempts = record.attempts + 1
                 if attempts >= self.settings.max_attempts:
@@ -178,10 +192,11 @@ class Pipeline:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
             self.catalog.give_up(upload, Status.DEAD, detail, record.attempts)
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {description.body[:200]}")
+        if not self._is_current(upload):
+            return self._overtaken(upload)
         tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt))
         if tags is None:
-            self.catalog.remove(upload)
-            return Done("the object is gone")
+            return self._overtaken(upload)
         standing = self.catalog.describe(upload, description.described_at, prompt, tags, record.attempts)
         if standing != prompt:
             if standing and upload.version_id is None:
@@ -190,6 +205,23 @@ class Pipeline:
             return Done("superseded by a later event")
         self.announcements.described(upload, prompt)
         return Done("described")
+
+    def _close(self, upload: Upload, record: Begun, status: Status, reason: str) -> Outcome:
+        """End with a record that says why there is no prompt and will be none."""
+        if not self._is_current(upload):
+            return self._overtaken(upload)
+        self.catalog.give_up(upload, status, reason, record.attempts)
+        return Done(status)
+
+    def _is_current(self, upload: Upload) -> bool:
+        found = self.objects.look(upload.bucket, upload.key)
+        return found is not None and (found.etag, found.version_id) == (upload.etag, upload.version_id)
+
+    def _overtaken(self, upload: Upload) -> Outcome:
+        """Leave an image to the event of whoever overwrote or deleted it."""
+        # That event may be done already: then nobody else would take out a record that was begun after it.
+        self.catalog.remove(upload)
+        return Done("overwritten or deleted meanwhile, with an event of its own")
 
     def _wait(self, upload: Upload, record: Begun, why: str, until: float) -> Outcome:
         if not self.catalog.wait(upload, why, record.attempts, until):

@@ -26,7 +26,7 @@ from imagescribe_ops.cli_base import (
 )
 from imagescribe_ops.display import print_json, print_record, shown
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.operations import Operations
+from imagescribe_ops.operations import MOST_LETTERS_COUNTED, MOST_LETTERS_REDRIVEN, Intake, Operations
 from imagescribe_ops.stack import DEFAULT_STACK, QueueDepth, read_outputs, set_api_key
 
 MAX_KEY_LENGTH = 4096
@@ -41,7 +41,16 @@ def image_address(image: str) -> tuple[str, str]:
     parts = re.fullmatch(r"s3://([^/]+)/(.+)", image, flags=re.DOTALL)
     if parts is None:
         raise typer.BadParameter("an image is s3://BUCKET/KEY", param_hint="S3URI")
-    return parts[1], parts[2]
+    return parts[1], _utf8(parts[2], "S3URI")
+
+
+def _utf8(text: str, parameter: str) -> str:
+    """Refuse bytes that are no UTF-8, which arrive as lone surrogates and which AWS takes nowhere."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("this is not UTF-8", param_hint=parameter) from None
+    return text
 
 
 @app.command()
@@ -57,6 +66,8 @@ def status(
 
     Queues, images by status, the rate, a pause with its reason, what was spent today, dead letters by reason, and where
     the stack's parts are.
+
+    Examples: `imagescribe status` · `imagescribe status --json | jq .why`
     """
     connection = connect(stack, region, profile, local=local)
     standing = Operations.of_stack(connection, stack).status()
@@ -82,6 +93,8 @@ def status(
     console = Console(highlight=False, soft_wrap=True)
     counts = ", ".join(f"{count} {name}" for name, count in images.counts.items() if count) or "none yet"
     reasons = ", ".join(f"{count} {reason}" for reason, count in standing.dead_letters_by_reason.items())
+    if standing.dead_letters.total > MOST_LETTERS_COUNTED:
+        reasons += f" (of the first {MOST_LETTERS_COUNTED})"
     budget = f" of ${intake.budget_usd:g}" if intake.budget_usd else ""
     print_record(
         console,
@@ -103,7 +116,7 @@ def status(
 
 
 def _depth_text(depth: QueueDepth) -> str:
-    return f"{depth.visible} to be received, {depth.in_flight} in work or deferred, {depth.delayed} delayed"
+    return f"{depth.visible} to be received, {depth.in_flight} in work or told to wait, {depth.delayed} delayed"
 
 
 @app.command()
@@ -122,20 +135,30 @@ def pause(
 ) -> None:
     """Stop calling the endpoint. Uploads wait, nothing is lost, and calls under way are finished.
 
+    It ends by `imagescribe resume`, or by its time.
+
     Examples: `imagescribe pause --reason 'invoice dispute'` · `imagescribe pause --for 2h`
     """
     seconds = None if lasting is None else _duration(lasting)
-    Operations.of_stack(connect(stack, region, profile, local=local), stack).pause(reason, seconds)
+    because = _utf8(reason, "--reason").strip()
+    if not because:
+        raise typer.BadParameter("say why, or leave it out", param_hint="--reason")
+    intake = Operations.of_stack(connect(stack, region, profile, local=local), stack).pause(because, seconds)
     if as_json:
-        print_json({"stack": stack, "paused_by": str(PausedBy.OPERATOR), "paused_because": reason})
+        print_json({"stack": stack, "intake": asdict(intake)})
     else:
-        _say(f"Paused ({reason}) {'until `imagescribe resume`' if lasting is None else f'for {lasting}'}.")
+        _say(f"{_paused(intake)}. Calls under way are finished, uploads wait.")
+
+
+def _paused(intake: Intake) -> str:
+    until = intake.paused_until or "`imagescribe resume`"
+    return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
 
 
 def _duration(text: str) -> float:
     parts = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     if parts is None or not int(parts[1]):
-        raise typer.BadParameter("a time is a number with s, m, h or d, such as 30m", param_hint="--for")
+        raise typer.BadParameter("a time is a number and s, m, h or d, such as 30m", param_hint="--for")
     return int(parts[1]) * _SECONDS[parts[2]]
 
 
@@ -148,14 +171,21 @@ def resume(
     local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End a pause at once, whoever began it. A day's budget that is spent still holds."""
+    """End a pause at once, whoever or whatever began it. A day's budget that is spent still holds.
+
+    Images that were told to wait meanwhile come back when their time is over; `imagescribe get` shows it.
+
+    Example: `imagescribe resume`
+    """
     intake = Operations.of_stack(connect(stack, region, profile, local=local), stack).resume()
     if as_json:
         print_json({"stack": stack, "intake": asdict(intake)})
+    elif intake.paused_by == PausedBy.BUDGET:
+        _say(f"{_paused(intake)}. A resume does not lift that; deploy with a larger DailyBudgetUsd.")
     elif intake.paused_by:
-        _say(f"Still paused by the {intake.paused_by} until {intake.paused_until}: {intake.paused_because}")
+        _say(f"{_paused(intake)}. It began again right after the resume.")
     else:
-        _say("Resumed. Messages that were told to wait come back by their time.")
+        _say("Resumed. Images that were told to wait come back when their time is over.")
 
 
 class _Reason(StrEnum):
@@ -181,18 +211,21 @@ def redrive(
 ) -> None:
     """Send dead letters back to the upload queue. Nothing is paid twice: an answer that was paid for is kept.
 
-    Letters of the reasons transient, aws and crash come back by themselves three times; this is for after that, and
-    for the others once what was wrong is mended.
+    Letters of the reasons transient, aws and crash come back by themselves three times while the endpoint is well. This
+    is for after that, when they may come back three times again, and for the others once what was wrong is mended.
 
     Example: `imagescribe redrive --reason transient`
     """
     operations = Operations.of_stack(connect(stack, region, profile, local=local), stack)
     sent = operations.redrive(None if reason is _Reason.ALL else Reason(reason.value))
+    more = sent.total() >= MOST_LETTERS_REDRIVEN
     if as_json:
-        print_json({"stack": stack, "redriven": {str(name): count for name, count in sent.items()}})
-    else:
+        print_json({"stack": stack, "redriven": {str(name): count for name, count in sent.items()}, "more": more})
+    elif sent:
         counts = ", ".join(f"{count} {name}" for name, count in sent.items())
-        _say(f"Sent back: {counts}." if counts else "There is no such dead letter.")
+        _say(f"Sent back: {counts}." + (" There may be more: run it again." if more else ""))
+    else:
+        _say("There is no dead letter." if reason is _Reason.ALL else f"There is no dead letter {reason}.")
 
 
 @app.command()
@@ -200,7 +233,7 @@ def retry(
     image: Annotated[str, typer.Argument(metavar="S3URI", help="The image, as s3://BUCKET/KEY.")],
     *,
     force: Annotated[
-        bool, typer.Option("--force", help=f"Forget an answer that was paid for, and pay again (${PRICE_USD:g}).")
+        bool, typer.Option("--force", help=f"Forget an answer that is paid for, and pay ${PRICE_USD:g} for another.")
     ] = False,
     stack: StackOption = DEFAULT_STACK,
     region: RegionOption = None,
@@ -208,7 +241,10 @@ def retry(
     local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe one image again: one that was rejected or skipped, that is dead, or with --force any.
+    """Describe one image again: one that was rejected or skipped, that is dead or waits, or with --force any.
+
+    An answer that is paid for already is read again for nothing, unless --force pays for another. The image's dead
+    letters go.
 
     Examples: `imagescribe retry s3://my-bucket/cat.jpg` · `imagescribe retry --force s3://my-bucket/cat.jpg`
     """
@@ -218,8 +254,12 @@ def retry(
     if as_json:
         print_json(asdict(retried))
     else:
-        cost = f" and pays ${PRICE_USD:g} again for it" if retried.pays_again else ""
-        _say(f"{retried.image} is on its way{cost}. See `imagescribe get`.")
+        cost = ""
+        if retried.pays_again:
+            cost = f" ${PRICE_USD:g} is paid for it once more."
+        elif retried.reads_again:
+            cost = " Its answer is paid for already and is read again for nothing; --force would pay for another."
+        _say(f"{retried.image} is on its way.{cost} `imagescribe get` shows what becomes of it.")
 
 
 @key_app.command("set")
@@ -247,7 +287,7 @@ def key_set(
     else:
         _say(f"The key is stored in {operations.outputs.api_key_secret_arn}.")
         if resumed:
-            _say("Intake was paused for a fault of the account, and is resumed.")
+            _say("Intake was paused by a fault of the account, and is resumed.")
 
 
 def _read_key() -> str:

@@ -16,15 +16,17 @@ from imagescribe.answers import PRICE_USD
 from imagescribe.catalog import Status
 from imagescribe.dead_letters import DeadLetter, DeadLetters
 from imagescribe.errors import MalformedMessageError
-from imagescribe.items import ConditionFailedError, delete_if
+from imagescribe.items import ConditionFailedError, delete_if, get
 from imagescribe.ledger import content_key
 from imagescribe.mappings import Mappings
 from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT, Meter, PausedBy, Reading, utc_day
 from imagescribe.objects import Objects
 from imagescribe.outcomes import Reason
+from imagescribe.recovery import LONG_PAUSE_SECONDS
 from imagescribe.times import iso_utc
 from imagescribe.uploads import Upload, parse_body
 from imagescribe_ops.catalog_view import CatalogView, StatusCounts
+from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, read_parameters, readable_errors
 
@@ -97,10 +99,13 @@ class Retried:
     ----------
     pays_again
         Whether the answer that was paid for was forgotten, so that the image is paid for once more.
+    reads_again
+        Whether an answer that was paid for is kept, and is read again for nothing.
     """
 
     image: str
     pays_again: bool
+    reads_again: bool
 
 
 @dataclass(frozen=True)
@@ -125,22 +130,27 @@ class Operations:
         outputs = StackOutputs.read(connection, stack)
         return cls(connection, stack, outputs, read_parameters(connection, stack))
 
-    def pause(self, because: str, seconds: float | None = None) -> None:
-        """Pause intake, until resumed or for some seconds. Messages wait; calls under way are finished."""
+    def pause(self, because: str, seconds: float | None = None) -> Intake:
+        """Pause intake, until resumed or for some seconds, and return how it stands then.
+
+        Messages wait; calls under way are finished. Where the pause is long, the mappings are disabled at once and not
+        only by the recover function: a message that stays in the queue is there as soon as intake is resumed.
+        """
+        lasting = OPERATORS_PAUSE_ENDS_AT if seconds is None else seconds  # the meter cuts it to that end
         with readable_errors():
-            until = seconds if seconds is not None else OPERATORS_PAUSE_ENDS_AT - self.clock()
-            self._meter().pause(PausedBy.OPERATOR, because, until)
+            meter = self._meter()
+            meter.pause(PausedBy.OPERATOR, because, lasting)
+            if lasting > LONG_PAUSE_SECONDS and self._mappings().enable(enabled=False):
+                meter.switch(off=True)
+            return self._intake()
 
     def resume(self) -> Intake:
         """End whatever pause there is, let messages through at once, and return how intake stands."""
         with readable_errors():
             meter = self._meter()
             meter.resume()
-            if not self._mappings().enable(enabled=True):
-                raise OperationError(
-                    "The event source mapping is changing right now.", "Run `imagescribe resume` again in a minute."
-                )
-            meter.switch(off=False)
+            # A mapping that is changing right now is left to the recover function, which goes by this note.
+            meter.switch(off=not self._mappings().enable(enabled=True))
             return self._intake()
 
     def resume_after_account_fault(self) -> bool:
@@ -166,26 +176,31 @@ class Operations:
         NotFoundError
             There is no such object.
         OperationError
-            The image is described already, and `force` is not set.
+            The stack has nothing to do with it, or it is described already and `force` is not set.
         """
         image = f"s3://{bucket}/{key}"
+        self._check_is_ours(bucket, key)
         record = CatalogView(self.connection, self.outputs.catalog_table_name).get(image)
         with readable_errors():
             found = Objects(self.connection.s3()).look(bucket, key)
             if found is None:
-                raise NotFoundError(f"There is no object {image}.", "Check the name with `imagescribe list --prefix`.")
+                raise NotFoundError(
+                    f"There is no object {safe(image)}.", "`imagescribe list --prefix` shows the images that are known."
+                )
             if record and record.status == Status.DESCRIBED and not force:
                 raise OperationError(
-                    f"{image} is described already.", f"--force describes it again and pays ${PRICE_USD:g} for it."
+                    f"{safe(image)} is described already.",
+                    f"--force describes it again and pays ${PRICE_USD:g} for it.",
                 )
             # In the order of text this comes right after the event that the record is of, and before any later one.
             sequencer = f"{record.sequencer}0" if record else "0"
             uploaded_at = record.uploaded_at if record else iso_utc(self.clock())
             upload = Upload(bucket, key, found.version_id, found.etag, found.size, sequencer, uploaded_at)
             pays_again = force and self._forget_payment(upload)
+            reads_again = not pays_again and self._is_paid(upload)
             self.connection.sqs().send_message(QueueUrl=self.outputs.upload_queue_url, MessageBody=_body(upload))
-            self._dead_letters().discard(_is_of(image), MOST_LETTERS_REDRIVEN)
-        return Retried(image, pays_again)
+            self._dead_letters().discard(_is_superseded_by(upload), MOST_LETTERS_REDRIVEN)
+        return Retried(image, pays_again, reads_again)
 
     def status(self) -> StackStatus:
         """Say how the stack stands, and why nothing is happening if nothing is."""
@@ -202,7 +217,7 @@ class Operations:
             images=catalog.count(),
             oldest_waiting_at=catalog.oldest_unfinished(),
             intake=intake,
-            why=why_nothing_happens(uploads, intake),
+            why=why_nothing_happens(uploads, dead_letters, intake),
         )
 
     def _intake(self) -> Intake:
@@ -210,21 +225,18 @@ class Operations:
         reading = meter.read()
         pause = meter.paused(reading)
         by_budget = pause is not None and reading.paused_until <= self.clock()
+        budget_usd = self._number("DailyBudgetUsd")
         mappings = self.connection.lambda_functions().list_event_source_mappings(
             FunctionName=self.outputs.describe_function_name
         )["EventSourceMappings"]
         return Intake(
             paused_by="" if pause is None else PausedBy.BUDGET if by_budget else reading.paused_by,
-            paused_because=""
-            if pause is None
-            else "the day's budget is spent"
-            if by_budget
-            else reading.paused_because,
+            paused_because="" if pause is None else _because(reading, budget_usd if by_budget else 0),
             paused_until="" if pause is None or pause.until >= OPERATORS_PAUSE_ENDS_AT else iso_utc(pause.until),
             requests_per_minute=round(60 / reading.paced.spacing, 1),
             failures=reading.failures,
             spent_today_usd=round(reading.spent_on(utc_day(self.clock())), 3),
-            budget_usd=self._number("DailyBudgetUsd"),
+            budget_usd=budget_usd,
             mappings=[MappingState(mapping["UUID"], mapping["State"]) for mapping in mappings],
         )
 
@@ -248,6 +260,25 @@ class Operations:
     def _number(self, parameter: str) -> float:
         return float(self.parameters.get(parameter) or 0)
 
+    def _check_is_ours(self, bucket: str, key: str) -> None:
+        """Refuse what the functions may not read: they would try it in vain until it is a dead letter."""
+        if bucket != self.outputs.bucket_name:
+            raise OperationError(
+                f"The stack {self.stack} does not describe what is in the bucket {safe(bucket)}.",
+                f"Its bucket is s3://{self.outputs.bucket_name}; name another stack with --stack.",
+            )
+        prefix = self.parameters.get("KeyPrefix", "")
+        if not key.startswith(prefix):
+            raise OperationError(
+                f"The stack {self.stack} does not describe {safe(key)}.",
+                f"It describes keys that begin with {prefix!r} (its parameter KeyPrefix).",
+            )
+
+    def _is_paid(self, upload: Upload) -> bool:
+        """Whether the ledger keeps a paid answer for this content."""
+        kept = get(self.connection.dynamodb(), self.outputs.ledger_table_name, content_key(upload))
+        return kept is not None and "body" in kept
+
     def _forget_payment(self, upload: Upload) -> bool:
         """Take a paid answer out of the ledger. False where there is none."""
         try:
@@ -263,36 +294,48 @@ class Operations:
         return True
 
 
-def why_nothing_happens(uploads: QueueDepth, intake: Intake) -> str:
+def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
     """Answer "why is nothing happening?" in one sentence."""
     if intake.paused_by:
-        until = f" until {intake.paused_until}" if intake.paused_until else " until `imagescribe resume`"
-        return f"Paused by the {intake.paused_by}{until}: {intake.paused_because}"
-    disabled = [mapping.state for mapping in intake.mappings if mapping.state not in ("Enabled", "Enabling")]
-    if disabled or not intake.mappings:
+        until = intake.paused_until or "`imagescribe resume`"
+        return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
+    states = {mapping.state for mapping in intake.mappings}
+    if not states:
+        return "Nothing is received: the describe function has no event source mapping. Deploy the stack again."
+    if states & {"Disabled", "Disabling"}:
         return (
-            f"The event source mapping is {disabled[0].lower() if disabled else 'gone'}: "
-            "`imagescribe resume` enables it, and a pause that is over does within a minute."
+            "Nothing is received: the event source mapping is disabled. After a pause it is enabled within a minute; "
+            "`imagescribe resume` enables it now."
         )
-    if not uploads.total:
-        return "Nothing waits: every upload has come to its end."
-    if intake.failures:
-        return f"The endpoint fails: {intake.failures} calls since the last success; images wait and are tried again."
-    return f"{uploads.total} messages wait or are in work, at {intake.requests_per_minute:g} calls a minute."
+    if uploads.total and intake.failures:
+        calls = "the last call failed" if intake.failures == 1 else f"the last {intake.failures} calls failed"
+        return f"The endpoint fails: {calls}. Images wait and are tried again."
+    if uploads.total:
+        messages = "1 message waits or is" if uploads.total == 1 else f"{uploads.total} messages wait or are"
+        return f"{messages} in work, at up to {intake.requests_per_minute:g} calls a minute."
+    if dead_letters.total:
+        letters = "1 dead letter is" if dead_letters.total == 1 else f"{dead_letters.total} dead letters are"
+        return f"Nothing waits, but {letters} left: see `imagescribe list --status dead` and `imagescribe redrive`."
+    return "Nothing waits: every upload has come to its end."
 
 
-def _because(reading: Reading, *, by_budget: bool) -> str:
-    return "the day's budget is spent" if by_budget else reading.paused_because
+def _because(reading: Reading, spent_budget_usd: float) -> str:
+    return f"the day's budget of ${spent_budget_usd:g} is spent" if spent_budget_usd else reading.paused_because
 
 
-def _is_of(image: str) -> Callable[[DeadLetter], bool]:
-    def is_of_image(letter: DeadLetter) -> bool:
+def _is_superseded_by(retried: Upload) -> Callable[[DeadLetter], bool]:
+    """Return a test for the letters that tell of this image alone, save one that the retry itself has come to."""
+
+    def is_superseded(letter: DeadLetter) -> bool:
         try:
-            return any(event.image == image for event in parse_body(letter.body))
+            events = parse_body(letter.body)
         except MalformedMessageError:
             return False
+        return bool(events) and all(
+            event.image == retried.image and event.sequencer != retried.sequencer for event in events
+        )
 
-    return is_of_image
+    return is_superseded
 
 
 def _body(upload: Upload) -> str:

@@ -77,13 +77,24 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
     futures = {pool.submit(_handle, delivery, context.aws_request_id, ends_at): delivery for delivery in deliveries}
     _done, stuck = wait(futures, timeout=max(0.0, ends_at - SETTLING_SECONDS - time.time()))
     pool.shutdown(wait=False, cancel_futures=True)
-    for future in stuck:
-        # An endpoint that sends a byte now and then outlasts every time-out of a socket.
-        delivery = futures[future]
-        logger.error("the invocation ends before the image is done", message_id=delivery.message_id)
-        _settle(delivery, _fault(delivery, None, Reason.TRANSIENT, "the invocation ended before the call did"))
-    failed = [delivery for future, delivery in futures.items() if future in stuck or not future.result()]
+    failed = [
+        delivery
+        for future, delivery in futures.items()
+        if not (_cut_off(delivery) if future in stuck else future.result())
+    ]
     return {"batchItemFailures": [{"itemIdentifier": delivery.message_id} for delivery in failed]}
+
+
+def _cut_off(delivery: Delivery) -> bool:
+    """Settle a message whose image is still worked at when the invocation ends. True where the poller may delete it."""
+    # An endpoint that sends a byte now and then outlasts every time-out of a socket.
+    logger.error("the invocation ends before the image is done", message_id=delivery.message_id)
+    try:
+        events = parse_body(delivery.body)
+    except MalformedMessageError:
+        events = []
+    image = events[0] if len(events) == 1 else None
+    return _settle(delivery, _fault(delivery, image, Reason.TRANSIENT, "the invocation ended before the call did"), image)
 
 
 def _handle(delivery: Delivery, request_id: str, ends_at: float) -> bool:

@@ -1,0 +1,229 @@
+"""A stack for the command: its parts as moto plays them, and what the functions would do to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import cache, partialmethod
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from imagescribe.catalog import Begun, Catalog, Status
+from imagescribe.items import get, update_if
+from imagescribe.ledger import Ledger, content_key
+from imagescribe.meter import METER_KEY, Meter, Reading
+from imagescribe.queues import message_attributes
+from imagescribe.tags import TagState
+from imagescribe.uploads import Upload, parse_body
+from imagescribe_ops.operations import Operations
+from imagescribe_ops.stack import Connection, StackOutputs
+from tests.factories import Clock, make_description, make_picture, make_upload, unique
+from tests.unit.conftest import REGION, make_bucket, make_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message as it stands in a queue."""
+
+    body: str
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StackInMoto:
+    """The parts of a stack, as moto plays them, with what the functions would do to them."""
+
+    outputs: dict[str, str]
+    s3: S3Client
+    sqs: SQSClient
+    dynamodb: DynamoDBClient
+    lambda_functions: LambdaClient
+    parameters: dict[str, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+
+    def operations(self) -> Operations:
+        """The operator's hand on it."""
+        connection = Connection(region=REGION, access_key_id="testing", secret_access_key="testing")
+        outputs = StackOutputs.of_outputs(self.outputs, "moto")
+        return Operations(connection, "moto", outputs, self.parameters, clock=self.clock)
+
+    def describe(self) -> dict[str, Any]:
+        """The stack as CloudFormation describes it."""
+        return {
+            "Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in self.outputs.items()],
+            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()],
+        }
+
+    @property
+    def bucket(self) -> str:
+        return self.outputs["BucketName"]
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.dynamodb, self.outputs["CatalogTableName"], self.clock)
+
+    def meter(self) -> Meter:
+        """The meter as a function has it."""
+        budget = float(self.parameters.get("DailyBudgetUsd", 0))
+        table = self.outputs["LedgerTableName"]
+        return Meter(self.dynamodb, table, budget_usd=budget, clock=self.clock, sleep=self.clock.sleep)
+
+    def reading(self) -> Reading:
+        return self.meter().read()
+
+    def set_meter(self, **values: Any) -> None:
+        self.meter().read()
+        table = self.outputs["LedgerTableName"]
+        exists = "attribute_exists(content)"
+        update_if(self.dynamodb, table, METER_KEY, values=values, condition=exists, operands={})
+
+    def mapping_state(self) -> str:
+        return self._mapping()["State"]
+
+    def enable_mapping(self, *, enabled: bool) -> None:
+        self.lambda_functions.update_event_source_mapping(UUID=self._mapping()["UUID"], Enabled=enabled)
+
+    def _mapping(self) -> EventSourceMappingConfigurationTypeDef:
+        function = self.outputs["DescribeFunctionName"]
+        (mapping,) = self.lambda_functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+        return mapping
+
+    def put(self, key: str = "cat.png", **changes: Any) -> Upload:
+        """Put a picture into the bucket, and return what an event tells of it."""
+        picture = make_picture()
+        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=picture)
+        known = {"etag": answer["ETag"].strip('"'), "size": len(picture), "version_id": answer.get("VersionId")}
+        return make_upload(bucket=self.bucket, key=key, **known | changes)
+
+    def record(self, upload: Upload, status: Status, error: str = "no") -> None:
+        """Bring the upload's record to a status."""
+        assert isinstance(self.catalog.begin(upload), Begun)
+        match status:
+            case Status.DESCRIBED:
+                self.catalog.describe(upload, upload.uploaded_at, "a cat", TagState.WRITTEN, 0)
+            case Status.WAITING:
+                self.catalog.wait(upload, error, 1, self.clock() + 60)
+            case Status.REJECTED | Status.SKIPPED | Status.DEAD:
+                self.catalog.give_up(upload, status, error, 1)
+
+    def pay(self, upload: Upload, body: str = '["a cat"]') -> None:
+        """Put a paid answer into the ledger."""
+        ledger = Ledger(self.dynamodb, self.outputs["LedgerTableName"], self.clock, self.clock.sleep)
+        ledger.save(upload, make_description(body=body), self.clock() + 60)
+
+    def paid(self, upload: Upload) -> dict[str, Any] | None:
+        return get(self.dynamodb, self.outputs["LedgerTableName"], content_key(upload))
+
+    def bury(self, body: str, **attributes: str) -> None:
+        """Put a letter on the dead-letter queue."""
+        self.sqs.send_message(
+            QueueUrl=self.outputs["DeadLetterQueueUrl"],
+            MessageBody=body,
+            MessageAttributes=message_attributes(attributes),
+        )
+
+    def letters(self) -> list[Letter]:
+        """Look at the dead letters that are shown."""
+        return self._messages("DeadLetterQueueUrl")
+
+    def sent(self) -> list[Letter]:
+        """Look at the messages on the upload queue."""
+        return self._messages("UploadQueueUrl")
+
+    def sent_upload(self) -> Upload:
+        """Read the only message on the upload queue."""
+        (message,) = self.sent()
+        (event,) = parse_body(message.body)
+        assert isinstance(event, Upload)
+        return event
+
+    def _messages(self, output: str) -> list[Letter]:
+        url = self.outputs[output]
+        found = []
+        while messages := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            found += messages
+        for message in found:
+            self.sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return [
+            Letter(
+                message["Body"],
+                {name: each["StringValue"] for name, each in message.get("MessageAttributes", {}).items()},
+            )
+            for message in found
+        ]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Clients of one session: making one takes longer than most tests."""
+
+    s3: S3Client
+    sqs: SQSClient
+    dynamodb: DynamoDBClient
+    lambda_functions: LambdaClient
+    secretsmanager: SecretsManagerClient
+
+    @staticmethod
+    @cache
+    def of_session(aws: boto3.Session) -> Clients:
+        sqs = aws.client("sqs")
+        # The command waits a second for what may yet come, and moto would wait too.
+        sqs.meta.events.register("before-parameter-build.sqs.ReceiveMessage", _ask_shortly)
+        s3, dynamodb, functions = aws.client("s3"), aws.client("dynamodb"), aws.client("lambda")
+        return Clients(s3, sqs, dynamodb, functions, aws.client("secretsmanager"))
+
+    def lend(self, patch: pytest.MonkeyPatch) -> None:
+        """Let the command use them."""
+        for each in fields(self):
+            patch.setattr(Connection, each.name, partialmethod(_lent, getattr(self, each.name)))
+
+
+def _lent[T](_connection: Connection, client: T) -> T:
+    return client
+
+
+def _ask_shortly(params: dict[str, Any], **_: Any) -> None:
+    params["WaitTimeSeconds"] = 0
+
+
+def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
+    """Make the parts of a stack, with the tables' schemas as the template has them."""
+    clients = Clients.of_session(aws)
+    sqs, functions = clients.sqs, clients.lambda_functions
+    role = _role(aws)
+    function = unique("describe")
+    functions.create_function(
+        FunctionName=function, Runtime="python3.13", Role=role, Handler="a.b", Code={"ZipFile": b"nothing"}
+    )
+    uploads, dead, polled = (sqs.create_queue(QueueName=unique("queue"))["QueueUrl"] for _ in range(3))
+    # Not the upload queue itself: moto would run the function for each message on it, in a container.
+    arn = sqs.get_queue_attributes(QueueUrl=polled, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=function)
+    outputs = {
+        "BucketName": make_bucket(clients.s3),
+        "UploadQueueUrl": uploads,
+        "DeadLetterQueueUrl": dead,
+        "CatalogTableName": make_table(clients.dynamodb, "CatalogTable"),
+        "LedgerTableName": make_table(clients.dynamodb, "LedgerTable"),
+        "DescribeFunctionName": function,
+        "ApiKeySecretArn": clients.secretsmanager.create_secret(Name=unique("key"))["ARN"],
+    }
+    return StackInMoto(outputs, clients.s3, sqs, clients.dynamodb, functions, parameters)
+
+
+@cache
+def _role(aws: boto3.Session) -> str:
+    return aws.client("iam").create_role(RoleName="of-functions", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
