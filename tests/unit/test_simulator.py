@@ -21,6 +21,8 @@ import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
 from imagescribe_ops.simulator import (
     BodyKind,
     Drip,
@@ -41,7 +43,6 @@ from imagescribe_ops.simulator.faults import draw
 from imagescribe_ops.simulator.fetch import Target, target_of
 from imagescribe_ops.simulator.limits import ask, fresh_state
 from imagescribe_ops.simulator.picture import LABEL, UndecodableError, describe
-from PIL import Image, ImageDraw
 
 KEY = "sim-key-4711"
 SIGNATURE = "X-Amz-Signature=5ec7e7"

@@ -1,0 +1,230 @@
+"""Rules of the template that a deploy would not notice: privileges, encryption, numbers that hang together."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
+from imagescribe.settings import Settings
+from tests import sam_template
+from tests.factories import ROOT
+
+FUNCTIONS = sam_template.resources("AWS::Serverless::Function")
+QUEUES = sam_template.resources("AWS::SQS::Queue")
+TABLES = sam_template.resources("AWS::DynamoDB::Table")
+ROLES = sam_template.resources("AWS::IAM::Role")
+RESOURCES: dict[str, dict[str, Any]] = sam_template.load()["Resources"]
+
+
+def inner(value: Any) -> Iterator[Any]:
+    """A value and everything in it."""
+    yield value
+    match value:
+        case dict():
+            for each in value.values():
+                yield from inner(each)
+        case list():
+            for each in value:
+                yield from inner(each)
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement of every policy, the conditional ones too, by the resource that it stands in."""
+    for name, resource in RESOURCES.items():
+        for each in inner(resource):
+            if isinstance(each, dict) and "Effect" in each:
+                yield f"{name}.{each.get('Sid', '')}", each
+
+
+STATEMENTS = dict(statements())
+ALLOWED = {name: each for name, each in STATEMENTS.items() if each["Effect"] == "Allow"}
+
+
+# ── Privileges ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_statements_are_found() -> None:
+    assert {"DescribeRole.ReadImagesAndWriteTheirTags", "DescribeRole.DecryptImages", "RecoverRole.Meter"} <= set(
+        ALLOWED
+    )
+    assert "BucketPolicy.TlsOnly" in STATEMENTS
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> None:
+    statement = ALLOWED[name]
+    assert "NotAction" not in statement
+    assert "NotResource" not in statement
+    assert not [action for action in as_list(statement["Action"]) if "*" in action]
+    assert statement.get("Principal") != "*"
+    assert statement.get("Principal") != {"AWS": "*"}
+    is_trust = statement["Action"] == "sts:AssumeRole"
+    assert is_trust or statement["Resource"]
+    for resource in as_list(statement.get("Resource", [])):
+        for text in inner(resource):
+            assert text != "*"
+            # A wildcard stands only for what is within one named thing, such as the keys of a bucket.
+            assert not (isinstance(text, str) and "*" in text) or text.endswith("}*"), text
+
+
+def test_no_role_takes_a_policy_of_awss_or_sams() -> None:
+    for role in ROLES.values():
+        assert "ManagedPolicyArns" not in role
+    for function in FUNCTIONS.values():
+        assert "Policies" not in function
+        assert "Fn::GetAtt" in function["Role"]
+
+
+def test_every_function_has_a_role_of_its_own() -> None:
+    roles = [function["Role"]["Fn::GetAtt"] for function in FUNCTIONS.values()]
+    assert len(set(roles)) == len(roles)
+
+
+@pytest.mark.parametrize(
+    "action", ["dynamodb:Scan", "s3:PutObject", "s3:DeleteObject", "secretsmanager:PutSecretValue"]
+)
+def test_no_function_may_do_what_none_has_to(action: str) -> None:
+    assert not [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
+
+
+# ── Numbers that hang together ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def queues_of(function: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The queues that a function is invoked by."""
+    for event in function.get("Events", {}).values():
+        if event["Type"] == "SQS":
+            yield QUEUES[event["Properties"]["Queue"]["Fn::GetAtt"].partition(".")[0]]
+
+
+def test_a_message_stays_unseen_for_six_times_as_long_as_its_function_may_run() -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    pairs = [(function, queue) for function in FUNCTIONS.values() for queue in queues_of(function)]
+    assert pairs
+    for function, queue in pairs:
+        assert queue["VisibilityTimeout"] == 6 * function["Timeout"]
+
+
+def test_a_message_that_waits_is_sent_afresh_long_before_sqs_gives_it_up() -> None:
+    for function in FUNCTIONS.values():
+        for queue in queues_of(function):
+            assert queue["RedrivePolicy"]["maxReceiveCount"] == 2 * RECEIVES_BEFORE_RENEWAL
+
+
+def test_every_queue_keeps_messages_for_as_long_as_sqs_can() -> None:
+    assert {queue["MessageRetentionPeriod"] for queue in QUEUES.values()} == {14 * 86_400}
+
+
+def test_every_function_that_a_queue_invokes_tells_which_messages_failed() -> None:
+    events = [event for function in FUNCTIONS.values() for event in function["Events"].values()]
+    uploads = [event["Properties"] for event in events if event["Type"] == "SQS"]
+    assert uploads
+    assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in uploads)
+
+
+# ── What is told to the functions ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Noting(dict[str, str]):
+    """An environment that has everything, and notes what was asked for."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = "1"
+        return "1"
+
+
+def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else() -> None:
+    read = Noting()
+    Settings.from_environment(read)
+    told = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    assert set(told) == set(read)
+
+
+def test_every_variable_that_one_function_alone_is_told_is_read_in_its_handler() -> None:
+    for function in FUNCTIONS.values():
+        package = ROOT / "functions"
+        handler = package.joinpath(*function["Handler"].split(".")[:-1]).with_suffix(".py").read_text(encoding="utf-8")
+        for variable in function.get("Environment", {}).get("Variables", {}):
+            assert f'"{variable}"' in handler
+
+
+def test_every_parameter_is_used_and_explained() -> None:
+    template = sam_template.load()
+    body = {name: part for name, part in template.items() if name not in {"Parameters", "Metadata"}}
+    used = {each["Ref"] for each in inner(body) if isinstance(each, dict) and "Ref" in each}
+    # Fn::Sub takes parameters within its text.
+    used |= {name for each in inner(body) if isinstance(each, str) for name in re.findall(r"\$\{(\w+)\}", each)}
+    assert set(template["Parameters"]) - used == set()
+    assert all(parameter["Description"] for parameter in template["Parameters"].values())
+
+
+# ── What must not be lost or seen ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table"])
+def test_what_holds_data_stays_when_the_stack_goes(kind: str) -> None:
+    found = [resource for resource in RESOURCES.values() if resource["Type"] == kind]
+    assert found
+    assert all(each["DeletionPolicy"] == each["UpdateReplacePolicy"] == "Retain" for each in found)
+
+
+def test_everything_is_encrypted_at_rest() -> None:
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in QUEUES.values())
+    assert all(table["SSESpecification"]["SSEEnabled"] is True for table in TABLES.values())
+    assert all("BucketEncryption" in bucket for bucket in sam_template.resources("AWS::S3::Bucket").values())
+
+
+def test_the_bucket_is_nobody_elses_to_see() -> None:
+    (bucket,) = sam_template.resources("AWS::S3::Bucket").values()
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert all(value is True for value in bucket["PublicAccessBlockConfiguration"].values())
+
+
+def test_logs_are_kept_for_as_long_as_the_operator_says() -> None:
+    for function in FUNCTIONS.values():
+        group = RESOURCES[function["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_the_api_key_is_no_parameter_and_no_variable() -> None:
+    secrets = sam_template.resources("AWS::SecretsManager::Secret")
+    assert secrets
+    assert all("SecretString" not in secret for secret in secrets.values())
+    assert not [name for name in sam_template.load()["Parameters"] if "key" in name.lower() and "api" in name.lower()]
+
+
+# ── What is in the zip ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_toml(name: str) -> dict[str, Any]:
+    return tomllib.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_the_zip_takes_exactly_what_is_locked_for_it() -> None:
+    locked = {package["name"]: package for package in read_toml("uv.lock")["package"]}
+    wanted = [re.split(r"[<>=!~\[ ]", each)[0] for each in read_toml("pyproject.toml")["dependency-groups"]["lambda"]]
+    expected: dict[str, str] = {}
+    while wanted:
+        package = locked[wanted.pop()]
+        if package["name"] not in expected:
+            expected[package["name"]] = package["version"]
+            wanted += [each["name"] for each in package.get("dependencies", [])]
+    lines = (ROOT / "functions/requirements.txt").read_text(encoding="utf-8").splitlines()
+    exported = dict(line.partition(" ")[0].split("==") for line in lines if line and not line.startswith("#"))
+    assert exported == expected
+
+
+def test_boto3_is_the_runtimes_own() -> None:
+    assert "boto" not in (ROOT / "functions/requirements.txt").read_text(encoding="utf-8")
+
+
+def test_the_runtime_is_the_python_that_the_tests_run_with() -> None:
+    version = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
+    assert sam_template.load()["Globals"]["Function"]["Runtime"] == f"python{version}"
