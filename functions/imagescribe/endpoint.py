@@ -18,6 +18,7 @@ from imagescribe.answers import (
     AccountFault,
     Answer,
     Description,
+    Rejected,
     Transient,
     classify,
     is_spent,
@@ -94,12 +95,16 @@ class Endpoint:
                 described_at=iso_utc(self._clock()),
             )
         answer = classify(response.status_code, response.headers, text, self._clock())
-        if response.status_code == 406 and not isinstance(answer, AccountFault) and self._balance_is_spent(api_key):
-            return AccountFault(answer.detail)
+        if response.status_code == 406 and isinstance(answer, Rejected):
+            match self._balance_is_spent(api_key):
+                case True:
+                    return AccountFault(answer.detail)
+                case None:
+                    return Transient(f"{answer.detail} (and the balance could not be looked up)")
         return answer
 
-    def _balance_is_spent(self, api_key: str) -> bool:
-        """Ask for the balance, since a 406 did not say whether it is for want of credits."""
+    def _balance_is_spent(self, api_key: str) -> bool | None:
+        """Ask for the balance, since a 406 did not say whether it is for want of credits. None where it is not told."""
         try:
             response = self._session.get(
                 urljoin(self._url, "get-user-credits"),
@@ -108,10 +113,10 @@ class Endpoint:
                 allow_redirects=False,
             )
             if response.status_code != 200:
-                return False
+                return None
             balance = response.json()
         except (requests.RequestException, ValueError):
-            return False
+            return None
         return is_spent(balance)
 
 

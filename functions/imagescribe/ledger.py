@@ -128,14 +128,23 @@ class Ledger:
 
     def release(self, upload: Upload, holder: str) -> None:
         """Give a claim back without an answer, so that the next one need not wait for the lease to end."""
-        with suppress(ConditionFailedError):
-            delete_if(
-                self._client,
-                self._table,
-                content_key(upload),
-                "holder = :holder AND attribute_not_exists(body)",
-                {":holder": holder},
-            )
+        ours = "holder = :holder AND attribute_not_exists(body)"
+        operands = {":holder": holder, ":one": 1}
+        try:
+            delete_if(self._client, self._table, content_key(upload), f"{ours} AND claims = :one", operands)
+        except ConditionFailedError:
+            # Somebody before us crashed, and may have paid: that is not forgotten.
+            with suppress(ConditionFailedError):
+                update_if(
+                    self._client,
+                    self._table,
+                    content_key(upload),
+                    values={},
+                    condition=ours,
+                    operands={":holder": holder},
+                    remove=("holder", "lease_until"),
+                    add={"claims": -1},
+                )
 
     def _save(self, upload: Upload, description: Description) -> Description:
         paid = {**asdict(description), "image": upload.image}

@@ -69,7 +69,7 @@ BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can
 DOUBLING = 0.8  # of schedule in which the rate doubles while finding
 OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
 FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
-CONFIRMING_DOUBLING = 24.0  # s of schedule: slow enough that the second overload costs few refusals
+CONFIRMING_DOUBLING = 32.0  # s of schedule: slow enough that the second overload costs few refusals
 GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
 FLAT_AT, CUBE = 6.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
@@ -83,8 +83,10 @@ BLEND = 0.2  # of the way from a measure to the rate refused: calls in flight fa
 FADING = 0.75  # of the suspicion left after each call
 SUSPICIOUS = 1.7  # suspicion that is an overload: two refusals side by side, or more than a third of the calls
 SUSPICIOUS_NEAR = 1.4
+LEFT_SUSPICION = 0.4
 QUIET = 0.001  # suspicion left where refusals are so rare that the first one is worth a small cut: after 25 calls
 STRAYS = 2  # refusals that made no cut, from which the measure after them is not relied on
+MOST_BLENDED = 1.25
 BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
 
 VERDICT = 0.5  # after a call by itself, in which its refusal would have come back
@@ -270,7 +272,12 @@ def refused(
     accepted = grant.number - 1 - state.mark_granted
     before = state.suspicion * FADING ** max(0, grant.number - state.refused_number - 1)
     is_probing = state.phase in (Phase.CONFIRMING, Phase.KEEPING)
-    if not (until > now or state.phase == Phase.SHUT or 1 + before > (SUSPICIOUS_NEAR if is_probing else SUSPICIOUS) or (is_probing and before < QUIET)):
+    if not (
+        until > now
+        or state.phase == Phase.SHUT
+        or 1 + before > (SUSPICIOUS_NEAR if is_probing else SUSPICIOUS)
+        or (is_probing and before < QUIET)
+    ):
         # So far just a stray: the calls around it were taken.
         return _optimistic(
             state,
@@ -316,7 +323,7 @@ def refused(
         base_at=state.mark_at if own_base else state.base_at,
         base_granted=(state.mark_granted if own_base else state.base_granted) + 1,
         base_full=0 if own_base else state.base_full,
-        suspicion=1 + before,
+        suspicion=LEFT_SUSPICION,
         refused_number="granted",
         strays=0,
     )
@@ -336,7 +343,7 @@ def _measured(state: State, grant: Grant, end: float) -> float:
     measured = calls / max(end - state.mark_at, 1e-3)
     if calls > ENOUGH:
         # Calls in flight fall short of the limit between two overloads, tokens do not: believe in a little more.
-        return measured + BLEND * max(0.0, 1 / state.spacing - measured)
+        return measured + BLEND * max(0.0, min(1 / state.spacing, MOST_BLENDED * measured) - measured)
     return min(measured, _shut(state, grant, end) * (calls - CAUTION) / calls)
 
 

@@ -24,6 +24,7 @@ count (and its retention) anew, so that waiting never makes a dead letter; a cra
 
 
 MAX_ATTRIBUTE_LENGTH: Final = 1000
+_OWN_ATTRIBUTES: Final = frozenset({"renewals", "redrives"})
 
 _CONTROLS = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """What SQS refuses in a message: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
@@ -38,7 +39,7 @@ class Delivery:
     receives
         How often it was delivered, this time included, since it was last sent.
     attributes
-        Its message attributes as text: `renewals`, `redrives`.
+        Those of its message attributes that we wrote: `renewals` and `redrives`, both counts.
     """
 
     message_id: str
@@ -58,7 +59,7 @@ class Delivery:
             attributes={
                 name: attribute["stringValue"]
                 for name, attribute in record.get("messageAttributes", {}).items()
-                if attribute.get("stringValue") is not None
+                if name in _OWN_ATTRIBUTES and attribute.get("stringValue", "").isdecimal()
             },
         )
 

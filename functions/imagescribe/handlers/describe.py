@@ -94,7 +94,9 @@ def _cut_off(delivery: Delivery) -> bool:
     except MalformedMessageError:
         events = []
     image = events[0] if len(events) == 1 else None
-    return _settle(delivery, _fault(delivery, image, Reason.TRANSIENT, "the invocation ended before the call did"), image)
+    return _settle(
+        delivery, _fault(delivery, image, Reason.TRANSIENT, "the invocation ended before the call did"), image
+    )
 
 
 def _handle(delivery: Delivery, request_id: str, ends_at: float) -> bool:

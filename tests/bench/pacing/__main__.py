@@ -26,15 +26,18 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=1, help="runs of each; the table shows the median and the worst")
     options.add_argument("--only-chosen", action="store_true")
+    options.add_argument("--only-stray", action="store_true", help="just the scenarios with a 429 that no limit explains")
     given = options.parse_args()
     table = Table("limit a minute, images", "controller", title="Shares of the limit: median (worst)")
-    for heading in ("share", "second half", "429", "highest rate", "updates a call", "s to recover"):
+    for heading in ("share", "second half", "429", "highest rate", "updates a call", "receives", "s", "s to recover"):
         table.add_column(heading, justify="right")
     for scenario in SCENARIOS:
+        if given.only_stray and not scenario.stray.value:
+            continue
         for name, make in CANDIDATES[-1:] if given.only_chosen else CANDIDATES:
             runs = [run(scenario, make, seed) for seed in range(given.seeds)]
             table.add_row(scenario.name, name, *_cells(runs), end_section=name == "chosen")
-    Console(width=150).print(table)
+    Console(width=180).print(table)
 
 
 def _cells(runs: list[Figures]) -> list[str]:
@@ -48,6 +51,8 @@ def _cells(runs: list[Figures]) -> list[str]:
         cell([figures.refused for figures in runs], max, 3),
         cell([figures.highest_rate for figures in runs], max, 1),
         cell([figures.updates for figures in runs], max, 1),
+        cell([figures.receives for figures in runs], max, 1),
+        cell([figures.lasted for figures in runs], max, 0),
         cell(recovered, max, 0) if any(recovered) else "",
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Set
 from typing import Protocol
 
 LATENCY = 3.97  # s for an answer
@@ -100,6 +101,32 @@ class Unlimited:
         return True
 
     def end(self) -> None: ...
+
+    def reset_at(self, now: float) -> float | None:
+        return None
+
+
+class Hiccups:
+    """Refuses a share of the calls, or those with some numbers, whatever the limit behind it says."""
+
+    def __init__(self, limit: Limit, numbers: Set[int], share: float, chance: random.Random) -> None:
+        self.limit = limit
+        self.numbers = numbers
+        self.share = share
+        self.chance = chance
+        self.calls = 0
+
+    def rate(self, now: float) -> float:
+        return self.limit.rate(now)
+
+    def take(self, now: float) -> bool:
+        self.calls += 1
+        if self.calls in self.numbers or self.chance.random() < self.share:
+            return False
+        return self.limit.take(now)
+
+    def end(self) -> None:
+        self.limit.end()
 
     def reset_at(self, now: float) -> float | None:
         return None

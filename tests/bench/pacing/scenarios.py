@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.bench.pacing.endpoint import LATENCY, FixedWindow, InFlight, Limit, Rate, TokenBucket, Unlimited
+from tests.bench.pacing.endpoint import LATENCY, FixedWindow, Hiccups, InFlight, Limit, Rate, TokenBucket, Unlimited
 from tests.bench.pacing.simulation import Meter, World
 
 IDLE_BETWEEN = 3600.0  # s between the run that finds a limit and the one that knows it
+QUIET = (60, 2.0)  # images, and s from one to the next
 CHANGES = ((60.0, 5.0), (120.0, 10.0))  # s, and calls a second from then on
 WITHIN = 5.0  # s over which a rate after a change is measured
 
@@ -25,6 +26,15 @@ class Kind(Enum):
     NONE = "none"
 
 
+class Stray(Enum):
+    """Calls that are answered 429 though no limit is reached."""
+
+    NONE = ""
+    TENTH = "10 % stray"
+    FIRST = "first 4 stray"
+    QUIET = "3 stray in a quiet time before"
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A backlog against a limit; `known` where a backlog before it has found the limit."""
@@ -35,16 +45,17 @@ class Scenario:
     known: bool = False
     changes: bool = False
     invocations: int = 10
+    stray: Stray = Stray.NONE
 
     @property
     def name(self) -> str:
         limit = "600-300-600" if self.changes else f"{self.per_minute:.0f}"
-        return f"{self.kind.value} {limit}, {self.images}{', known' if self.known else ''}"
+        return f"{self.kind.value} {limit}, {self.images}{', known' if self.known else ''}{', ' if self.stray.value else ''}{self.stray.value}"
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of a run; shares are of the limit."""
+    """What came of a run; shares are of the limit, `receives` for each image, and `lasted` in seconds."""
 
     share: float
     second_half: float
@@ -52,6 +63,8 @@ class Figures:
     highest_rate: float
     updates: float
     recovered: float
+    receives: float
+    lasted: float
 
 
 SCENARIOS = (
@@ -69,6 +82,13 @@ SCENARIOS = (
     Scenario(Kind.TOLD, 600, 2400, invocations=20),
     Scenario(Kind.TOLD, 5, 15),
     Scenario(Kind.NONE, 100 / LATENCY * 60, 1000),
+    Scenario(Kind.NONE, 100 / LATENCY * 60, 200, stray=Stray.TENTH),
+    Scenario(Kind.BUCKET, 600, 200, stray=Stray.TENTH),
+    Scenario(Kind.BUCKET, 600, 1000, stray=Stray.TENTH),
+    Scenario(Kind.BUCKET, 180, 30, stray=Stray.TENTH),
+    Scenario(Kind.NONE, 100 / LATENCY * 60, 30, stray=Stray.FIRST),
+    Scenario(Kind.BUCKET, 180, 30, stray=Stray.FIRST),
+    Scenario(Kind.BUCKET, 180, 100, stray=Stray.QUIET),
 )
 
 
@@ -76,14 +96,14 @@ def run(scenario: Scenario, make: Callable[[], Meter], seed: int) -> Figures:
     """Work off the scenario's backlog with a new meter."""
     chance = random.Random(seed)
     world = World(make(), _limit(scenario, chance), chance, scenario.invocations)
-    if scenario.known:
-        world.run(2 * scenario.images)
-        world.now += IDLE_BETWEEN
+    if scenario.known or scenario.stray is Stray.QUIET:
+        world.run(*(QUIET if scenario.stray is Stray.QUIET else (2 * scenario.images,)))
+        world.now += IDLE_BETWEEN if scenario.known else 0.0
         for record in (world.answers, world.starts, world.refusals, world.rates):
             record.clear()
-    before = world.meter.updates()
+    before, world.receives, began = world.meter.updates(), 0, world.now
     world.run(scenario.images)
-    return _figures(world, scenario, world.meter.updates() - before)
+    return _figures(world, scenario, world.meter.updates() - before, began)
 
 
 def _limit(scenario: Scenario, chance: random.Random) -> Limit:
@@ -99,10 +119,14 @@ def _limit(scenario: Scenario, chance: random.Random) -> Limit:
         Kind.TOLD: lambda rate: FixedWindow(rate, phase, tells=True),
         Kind.NONE: Unlimited,
     }
-    return limits[scenario.kind](rate)
+    limit = limits[scenario.kind](rate)
+    if scenario.stray is Stray.NONE:
+        return limit
+    numbers = {Stray.FIRST: range(1, 5), Stray.QUIET: chance.sample(range(5, QUIET[0]), 3)}.get(scenario.stray, ())
+    return Hiccups(limit, set(numbers), 0.1 if scenario.stray is Stray.TENTH else 0.0, chance)
 
 
-def _figures(world: World, scenario: Scenario, updates: int) -> Figures:
+def _figures(world: World, scenario: Scenario, updates: int, began: float) -> Figures:
     first, last = world.answers[0], world.answers[-1]
     middle = (first + last) / 2
     second = [answer for answer in world.answers if answer > middle]
@@ -113,6 +137,8 @@ def _figures(world: World, scenario: Scenario, updates: int) -> Figures:
         highest_rate=max(rate for _, rate in world.rates) / world.limit.rate(0.0),
         updates=updates / len(world.starts),
         recovered=max(_recovered(world, *change) for change in CHANGES) if scenario.changes else 0.0,
+        receives=world.receives / scenario.images,
+        lasted=last - began,
     )
 
 

@@ -48,11 +48,11 @@ class World:
     receives: int = 0
     busy: float = 0.0
 
-    def run(self, messages: int) -> None:
-        """Work off a backlog that is there now."""
+    def run(self, messages: int, every: float = 0.0) -> None:
+        """Work off a backlog that is there now, or messages that come one after the other."""
         wanted = len(self.answers) + messages
         self.due.clear()
-        self.queue = [(self.now, self.random.random(), number) for number in range(messages)]
+        self.queue = [(self.now + number * every, self.random.random(), number) for number in range(messages)]
         heapq.heapify(self.queue)
         for place in range(self.invocations):
             self.go(self.poller(place), self.random.random() * 0.2)
