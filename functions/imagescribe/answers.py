@@ -132,12 +132,15 @@ def balance_is_spent(headers: Mapping[str, str], body: str) -> bool:
     return bool(_BALANCE_WORDS.search(error_words(body)))
 
 
-def is_spent(balance: Any) -> bool:
-    """Whether the body of the balance says that no call can be paid: ``{"credits": 0.0, "free-credits": 0.01}``."""
+def is_spent(balance: Any) -> bool | None:
+    """Whether the body of the balance says that no call can be paid: ``{"credits": 0.0, "free-credits": 0.01}``.
+
+    None where it says nothing of credits.
+    """
     if not isinstance(balance, dict):
-        return False
+        return None
     parts = [part for name, part in balance.items() if "credit" in name and isinstance(part, int | float)]
-    return bool(parts) and sum(parts) < PRICE_USD
+    return sum(parts) < PRICE_USD if parts else None
 
 
 def read_prompt(body: str) -> str | None:
