@@ -20,6 +20,10 @@ MAX_DETAIL_LENGTH = 1000
 
 _TEXT_KEYS = ("text", "prompt", "description", "caption")
 _LIST_KEYS = ("descriptions", "prompts", "captions", "output", "outputs", "results", "result", "data")
+_FETCH_WORDS = re.compile(
+    r"\b(?:could not|couldn't|cannot|can't|failed to|unable to)\s+(?:fetch|download|retrieve|access|reach)\b",
+    re.IGNORECASE,
+)
 _BALANCE_WORDS = re.compile(r"credit|balance|insufficient|spend|quota|billing|payment|top.?up", re.IGNORECASE)
 # However the URL is quoted, escaped or read apart: the name, what parts it from its value, and a value of some length.
 _SIGNATURES = re.compile(
@@ -114,6 +118,8 @@ def classify(status: int, headers: Mapping[str, str], body: str, now: float) -> 
         case 406 if balance_is_spent(headers, body):
             return AccountFault(detail)
         case 408:
+            return Transient(detail)
+        case 400 if _FETCH_WORDS.search(detail):  # the way to the image failed, which says nothing of the image
             return Transient(detail)
         case _ if 300 <= status < 400:  # never followed: the key must not reach another host
             return AccountFault(f"{status}: the endpoint redirects; is DescribeUrl right?")

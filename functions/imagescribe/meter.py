@@ -226,6 +226,10 @@ class Meter:
                 self._spend(grant, -PRICE_USD)
                 self.account_fault(detail, grant)
 
+    def give_back(self, grant: Grant) -> None:
+        """Take note that a granted call was not made."""
+        self._spend(grant, -PRICE_USD)
+
     def account_fault(self, detail: str, grant: Grant | None = None) -> None:
         """Pause intake because no call would be taken: the key, the balance, the model or the URL."""
         self.pause(PausedBy.ACCOUNT, detail, self._growing(4 * self._first_pause_seconds), grant)

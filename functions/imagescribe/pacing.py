@@ -25,12 +25,14 @@ step      the same with a new spacing, computed here         version = :version 
 restart   the same from now, after nobody asked for a while  version = :version AND next_start < :oldest
 park      SET parked_to = parked_to + :stride                parked_to >= :first AND parked_to <= :far
 cut       SET spacing = :spacing, overloads = :overloads, …  version = :version
+note      SET suspicion = :suspicion, strays = :strays, …    version = :version
 ========  =================================================  ======================================================
 
 *Take* is the common one: it names no value that another caller could have changed, so callers never conflict. The
 others are optimistic (`version`) and rare: a step each burst (below), a restart only when the schedule ran dry, a
-cut for each overload. Everything else on the item (pause, budget, key) is left alone, and may be added to the
-expressions. A process does best to ask one thread after the other, so that the second knows what the first was told.
+cut for each overload, a note for a refusal that is none. Everything else on the item (pause, budget, key) is left
+alone, and may be added to the expressions. A process does best to ask one thread after the other, so that the second
+knows what the first was told.
 
 How the limit is found and kept
 -------------------------------
@@ -38,12 +40,15 @@ How the limit is found and kept
   bucket store about that much, so nothing is lost or refused by being off for less than it.
 - **Finding** (no limit known): the rate doubles in less than a second *of the schedule*, without waiting for answers,
   since a refusal comes back in a tenth of a second. Starts are granted a quarter of a second ahead, no more.
-- **One cut for one overload**: the first refusal cuts; those of calls that were granted before that cut belong to it.
+- **One cut for one overload**: those of calls that were granted before a cut belong to it.
+- **Not every refusal is an overload**: the calls beside one that is are mostly refused too. While finding, and after
+  two cuts in a row that didn't help, it takes two refusals side by side, or more than a third of the calls; where
+  refusals are rare, the first one cuts. A share that stays whatever the rate is stray: the rate grows in spite of it.
 - **Confirming**: the first estimate, from how far the doubling got, is raised slowly until the second overload. What
   was accepted between two overloads, divided by the time between, is the limit itself, since the endpoint had nothing
   left at both ends, whether it counts tokens, windows or (nearly) calls in flight.
 - **Keeping**: from just under the limit the rate grows along a cubic, flat at first, through the limit after 6
-  bursts, and is a quarter over it after 25. Nothing refused by then: the limit has risen, find it again.
+  bursts (of 4 s at most), and is a quarter over it after 25. Nothing refused by then: it has risen, find it again.
 - **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
   tried, at most 12 s apart or when the answer said, until one is taken.
 - **Only demand raises the rate**: a step needs a schedule without gaps since the step before. Where concurrency is the
@@ -63,30 +68,30 @@ PROBING, PROBING_HORIZON = 1.03, 0.5  # the same for rates this much over the ke
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 12  # the lowest limit published
-LONGEST_BURST = 4.0
+LONGEST_BURST = 4.0  # that the cubic counts by, so that a low rate doesn't stay for many minutes
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
 
 DOUBLING = 0.8  # of schedule in which the rate doubles while finding
 OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
 FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
-CONFIRMING_DOUBLING = 32.0  # s of schedule: slow enough that the second overload costs few refusals
+CONFIRMING_DOUBLING = 32.0  # s: slow enough that the second overload costs few refusals
 GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
+STRAY_DOUBLING = 16.0  # the same where refusals come whatever the rate
 FLAT_AT, CUBE = 6.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
 
 BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured
-SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short
+SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short; no lower than the other for a lone refusal
 TRUSTED_MEASURE = 5.0  # longer than a call takes, since calls in flight come and go in waves
 ENOUGH = 64  # calls accepted between two overloads that make a measure good to 2 % by itself
 CAUTION = 0.5  # calls by which a measure of fewer is lowered, for the one that may be counted at both its ends
 BLEND = 0.2  # of the way from a measure to the rate refused: calls in flight fall short of their limit in between
 FADING = 0.75  # of the suspicion left after each call
-SUSPICIOUS = 1.7  # suspicion that is an overload: two refusals side by side, or more than a third of the calls
-SUSPICIOUS_NEAR = 1.4
-LEFT_SUSPICION = 0.4
-QUIET = 0.001  # suspicion left where refusals are so rare that the first one is worth a small cut: after 25 calls
-STRAYS = 2  # refusals that made no cut, from which the measure after them is not relied on
-MOST_BLENDED = 1.25
+SUSPICIOUS, SUSPICIOUS_LATER = 1.7, 1.6  # suspicion that is an overload, while finding and after: two side by side
+LEFT_SUSPICION = 0.4  # after a cut: the next refusal alone doesn't tell that it was too small
+RARE = 0.001  # suspicion left after 25 calls: where refusals are so rare, the first is worth a cut
+STRAYS, MANY_STRAYS = 2, 3  # refusals in a row, each soon after the one before, from which cuts seem not to help
+MOST_BLENDED = 1.25  # times a measure that the rate refused is taken for in blending
 BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
 
 VERDICT = 0.5  # after a call by itself, in which its refusal would have come back
@@ -99,6 +104,8 @@ LAP = 4.0  # over which demand is measured: about a call, so that invocations in
 DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
 UNUSED = 0.9  # what is left, for each lap, of a rate above that
 STRIDE = 0.6  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
+UNSURE_FARTHEST = 60.0  # ahead that callers are parked before a limit is known
+SLOW_FARTHEST, FARTHEST_CALLS = 120.0, 120.0  # and after: the least, and this many seconds for a call a second
 FARTHEST = 900.0  # ahead that callers are parked in order: a limit that rises is followed within that
 
 
@@ -138,7 +145,7 @@ class State:
     suspicion, refused_number
         Refusals of late, each fading with the calls granted after it, and the number of the last one.
     strays
-        Refusals since the last cut that made none.
+        Refusals in a row of which each came soon after the one before.
     """
 
     next_start: float
@@ -229,7 +236,7 @@ def ask(state: State, now: float, *, sure: bool = True, ceiling: float = 0.0, ch
     oldest = now - _slack(state.spacing, floor)
     if state.next_start > horizon:
         if wary:
-            # No message is given back for so short a time. Spread, or all who wait would come at once.
+            # Spread, or all who wait would come at once.
             return Wait(state.next_start - WARY_HORIZON * (1 - chance))
         return _park(state, now, chance)
     if sure and state.next_start < oldest:
@@ -271,14 +278,18 @@ def refused(
     end = max(grant.start_at, until)
     accepted = grant.number - 1 - state.mark_granted
     before = state.suspicion * FADING ** max(0, grant.number - state.refused_number - 1)
-    is_probing = state.phase in (Phase.CONFIRMING, Phase.KEEPING)
-    if not (
-        until > now
-        or state.phase == Phase.SHUT
-        or 1 + before > (SUSPICIOUS_NEAR if is_probing else SUSPICIOUS)
-        or (is_probing and before < QUIET)
-    ):
-        # So far just a stray: the calls around it were taken.
+    strays = 0 if before < RARE else state.strays + 1
+    match state.phase:
+        case Phase.FINDING:
+            is_overload = 1 + before > SUSPICIOUS
+        case Phase.SHUT:
+            is_overload, strays = True, state.strays
+        case Phase.CONFIRMING:
+            is_overload = strays == 0 or 1 + before > SUSPICIOUS_LATER
+        case _:
+            is_overload = strays < STRAYS or 1 + before > SUSPICIOUS_LATER
+    if not is_overload and until <= now:
+        # So far just a stray: the calls before it were taken.
         return _optimistic(
             state,
             Move.NOTE,
@@ -286,7 +297,7 @@ def refused(
             base_granted=state.base_granted + 1,
             suspicion=1 + before,
             refused_number=max(grant.number, state.refused_number),
-            strays=state.strays + 1,
+            strays=strays,
         )
     rate, phase = 1 / state.spacing, Phase.KEEPING
     if state.phase == Phase.FINDING:
@@ -295,8 +306,11 @@ def refused(
     elif accepted > 0:
         measured = min(rate * BACKOFF, _measured(state, grant, end))
         if end - state.mark_at < TRUSTED_MEASURE:
-            measured, phase = max(measured, rate * SHORT_BACKOFF), Phase.CONFIRMING
-        if state.strays >= STRAYS:
+            measured, phase = (
+                max(measured, rate * (SHORT_BACKOFF if 1 + before > SUSPICIOUS_LATER else BACKOFF)),
+                Phase.CONFIRMING,
+            )
+        if strays > STRAYS:
             phase = Phase.CONFIRMING
         rate = measured
     else:
@@ -305,7 +319,8 @@ def refused(
             rate = min(rate, _shut(state, grant, end))
     spacing = max(1 / max(rate, SLOWEST), _floor(ceiling))
     hold = min(LONGEST_HOLD, 2 * state.held_for if phase == Phase.SHUT else BREATHER * _burst(spacing))
-    start = max(now, state.next_start) + hold
+    # While shut, the one call after the refused one was to wait for its verdict: its place is no use.
+    start = max(now + hold, state.next_start) if state.phase == Phase.SHUT else max(now, state.next_start) + hold
     own_base = accepted >= ENOUGH
     return _optimistic(
         state,
@@ -325,7 +340,7 @@ def refused(
         base_full=0 if own_base else state.base_full,
         suspicion=LEFT_SUSPICION,
         refused_number="granted",
-        strays=0,
+        strays=0 if state.phase == Phase.FINDING else strays,
     )
 
 
@@ -374,7 +389,7 @@ def _step(state: State, horizon: float, floor: float) -> Change:
             highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else FASTEST
             rate = min(highest, rate * 2 ** min(1.0, passed / DOUBLING))
         case Phase.CONFIRMING:
-            rate *= 2 ** (passed / CONFIRMING_DOUBLING)
+            rate *= 2 ** (passed / (STRAY_DOUBLING if state.strays > MANY_STRAYS else CONFIRMING_DOUBLING))
             if rate > GUESSED_LOW * state.kept_rate:
                 phase = Phase.FINDING
         case Phase.KEEPING:
@@ -433,9 +448,12 @@ def _restart(state: State, now: float, oldest: float, floor: float) -> Change:
 def _park(state: State, now: float, chance: float) -> Change | Wait:
     """Give each caller who finds the schedule full a time of its own to come back."""
     first = state.next_start - _horizon(state)
-    far = now + FARTHEST
+    longest = min(FARTHEST, max(SLOW_FARTHEST, FARTHEST_CALLS / state.spacing))
+    if state.phase == Phase.CONFIRMING:
+        longest = UNSURE_FARTHEST
+    far = now + longest
     if state.parked_to > far:
-        return Wait(now + FARTHEST * (0.5 + chance / 2))
+        return Wait(now + longest * (0.5 + chance / 2))
     if state.parked_to < first:
         return Change(Move.PARK, "SET parked_to = :first", "parked_to < :first", {":first": first})
     return Change(

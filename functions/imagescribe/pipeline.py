@@ -28,6 +28,9 @@ MOST_WAIT_SECONDS: Final = 4.0  # for a call's start, inside the invocation
 SECONDS_AROUND_A_CALL: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + 15
 """What must be left of an invocation beside the wait for an answer: waiting for the start, connecting, saving it."""
 
+LOOK_AGAIN_SECONDS: Final = 0.5
+"""After a wait as long as this, the object may have become another one, which is not worth paying for."""
+
 BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
 
 
@@ -123,9 +126,13 @@ class Pipeline:
             except NoApiKeyError as error:
                 self.meter.account_fault(str(error))
                 return self._refused(upload, record, AccountFault(str(error)))
+            asked_at = self.clock()
             grant = self.meter.ask(MOST_WAIT_SECONDS)
             if isinstance(grant, Wait):
                 return self._wait(upload, record, grant.why, grant.until)
+            if self.clock() - asked_at > LOOK_AGAIN_SECONDS and not self._is_current(upload):
+                self.meter.give_back(grant)
+                return self._overtaken(upload)
             answer = self._call(upload, key)
             if not isinstance(answer, Description):
                 self.meter.report(grant, answer)

@@ -342,3 +342,17 @@ def test_the_key_never_survives(before: str, after: str) -> None:
 def test_text_without_secrets_is_left_as_it_is(text: str) -> None:
     assert redact(text, API_KEY) == text
     assert redact(text, "") == text
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("could not fetch image_file: status 503", Transient),
+        ("Failed to download the image", Transient),
+        ("Unable to access image url", Transient),
+        ("image_file is missing", Rejected),
+        ("could not decode the image", Rejected),
+    ],
+)
+def test_an_image_that_the_endpoint_could_not_fetch_is_tried_again(words: str, kind: type) -> None:
+    assert isinstance(refused(400, json.dumps({"error": words}), {}), kind)

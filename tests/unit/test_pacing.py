@@ -12,7 +12,7 @@ from moto import mock_aws
 from imagescribe import pacing
 from imagescribe.pacing import Change, Grant, Move, Phase, State, Wait
 from tests.bench.pacing.candidates import Chosen
-from tests.bench.pacing.scenarios import Kind, Scenario, run
+from tests.bench.pacing.scenarios import Kind, Scenario, Stray, run
 from tests.bench.pacing.table import Item
 
 NOW = 1_795_000_000.0
@@ -251,6 +251,54 @@ def test_simulated_backlogs_use_what_the_endpoint_allows(scenario: Scenario, sha
     assert figures.refused <= refused
 
 
+@pytest.mark.parametrize(
+    ("scenario", "seconds"),
+    [
+        (Scenario(Kind.BUCKET, 180, 30, stray=Stray.FIRST), 40),
+        (Scenario(Kind.BUCKET, 180, 30, stray=Stray.TENTH), 30),
+        (Scenario(Kind.BUCKET, 180, 100, stray=Stray.QUIET), 75),
+        (Scenario(Kind.BUCKET, 600, 1000, stray=Stray.TENTH), 300),
+    ],
+    ids=lambda value: value.name if isinstance(value, Scenario) else "",
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_refusals_that_no_limit_explains_do_not_hold_a_backlog_for_long(
+    scenario: Scenario, seconds: float, seed: int
+) -> None:
+    assert run(scenario, Chosen, seed=seed).lasted <= seconds
+
+
+@given(refusals=st.lists(st.floats(0.0, 8.0), max_size=12), ahead=st.integers(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_whatever_was_refused_before_the_rate_recovers_within_two_minutes(refusals: list[float], ahead: int) -> None:
+    item, now = Item(pacing.fresh(NOW)), NOW
+    for wait in refusals:
+        now += wait
+        answer = asked(item, now)
+        if isinstance(answer, Grant):
+            now = answer.start_at + 0.1
+            refuse(item, answer, now)
+    for _ in range(ahead):
+        answer = asked(item, now)
+        assert isinstance(answer, Grant) or answer.until <= now + pacing.FARTHEST
+    grants, end = 0, now + 120
+    while now < end:
+        now += 0.05
+        grants += isinstance(asked(item, now), Grant)
+    assert 1 / item.read().spacing >= 5
+    assert grants >= 100
+
+
+def test_a_refusal_between_calls_that_are_taken_does_not_end_the_search() -> None:
+    item = Item(pacing.fresh(NOW))
+    grants = grants_over(item, 2)
+    assert refuse(item, grants[-1], NOW + 2)
+    after = item.read()
+    assert (after.phase, after.overloads, after.suspicion) == (Phase.FINDING, 0, 1)
+    assert refuse(item, replace(grants[-1], number=grants[-1].number + 1), NOW + 2.1)
+    assert item.read().overloads == 1
+
+
 def test_the_operators_ceiling_is_used_in_full() -> None:
     figures = run(Scenario(Kind.BUCKET, 600, 600), lambda: Chosen(ceiling=300), seed=1)
     assert 0.42 <= figures.share <= 0.5
@@ -311,8 +359,8 @@ def test_dynamodb_takes_every_expression_and_gives_the_state_back() -> None:
                 assert isinstance(change, Change)
                 assert change.move is move
                 check(state, change)
-        for phase in Phase:
-            state = replace(kept, phase=int(phase), granted=50)
+        for phase, suspicion in ((phase, suspicion) for phase in Phase for suspicion in (0.0, 1.0)):
+            state = replace(kept, phase=int(phase), granted=50, suspicion=suspicion)
             for grant in (Grant(NOW, 0.1, 1, 3), Grant(NOW, 0.1, 50, 3)):
                 cut = pacing.refused(state, grant, NOW)
                 assert cut is not None

@@ -26,7 +26,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=1, help="runs of each; the table shows the median and the worst")
     options.add_argument("--only-chosen", action="store_true")
-    options.add_argument("--only-stray", action="store_true", help="just the scenarios with a 429 that no limit explains")
+    options.add_argument(
+        "--only-stray", action="store_true", help="just the scenarios with a 429 that no limit explains"
+    )
     given = options.parse_args()
     table = Table("limit a minute, images", "controller", title="Shares of the limit: median (worst)")
     for heading in ("share", "second half", "429", "highest rate", "updates a call", "receives", "s", "s to recover"):

@@ -50,7 +50,8 @@ class Scenario:
     @property
     def name(self) -> str:
         limit = "600-300-600" if self.changes else f"{self.per_minute:.0f}"
-        return f"{self.kind.value} {limit}, {self.images}{', known' if self.known else ''}{', ' if self.stray.value else ''}{self.stray.value}"
+        known, stray = ", known" if self.known else "", f", {self.stray.value}" if self.stray.value else ""
+        return f"{self.kind.value} {limit}, {self.images}{known}{stray}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,156 @@
+"""Print what a million images cost and how long they take, by rate limit: `uv run python -m tests.bench.costs`.
+
+Everything is at list prices in us-east-1 (November 2026), without free tiers. An image is worked on once, and goes
+round (is taken from the queue and given back) as often as it has to wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+IMAGES: Final = 1_000_000
+RATES: Final = (5.0, 50.0, 500.0, 1000.0)  # calls a minute
+
+# Counted by `python -m tests.bench.speed --only requests`: requests for each image, the limit known.
+COUNTED: Final[Mapping[str, float]] = {
+    "dynamodb UpdateItem": 6.6,
+    "s3 GetObject": 1.0,
+    "s3 HeadObject": 2.0,
+    "s3 GetObjectTagging": 1.0,
+    "s3 PutObjectTagging": 1.0,
+    "presigned GetObject": 1.0,
+    "events PutEvents": 1.0,
+}
+INDEX_WRITES: Final = 4.0
+"""A new record is written to two indexes; `described` moves it from one partition of the index by status to another."""
+
+# Counted by `--only waiting` at 30 calls a minute: requests for each round.
+ROUND: Final[Mapping[str, float]] = {
+    "dynamodb UpdateItem": 4.7,
+    "dynamodb DeleteItem": 1.0,
+    "s3 GetObject": 1.0,
+    "sqs ChangeMessageVisibility": 1.0,
+}
+ROUND_INDEX_WRITES: Final = 4.0  # `waiting` to `describing` and back
+ROUND_SECONDS: Final = 0.5  # an assumption: of an invocation that finds no start for any of its batch
+CALL_SECONDS: Final = 5.0  # of an invocation whose batch is called side by side
+
+BATCH: Final = 10
+CONCURRENCY: Final = 10
+FARTHEST: Final = 675.0  # s until an image comes back at the latest, on average (pacing.py)
+MOST_IN_FLIGHT: Final = 120_000  # messages that SQS lets be received and not yet deleted
+RETENTION_DAYS: Final = 14
+
+USD: Final[Mapping[str, float]] = {
+    "endpoint": 0.015,
+    "lambda GB-s": 0.0000133334,
+    "lambda request": 0.20e-6,
+    "dynamodb write": 0.625e-6,
+    "dynamodb read": 0.125e-6,
+    "s3 read": 0.40e-6,
+    "s3 write": 5.00e-6,  # tags are written at the price of a PUT
+    "sqs": 0.40e-6,
+    "event": 1.00e-6,
+    "log GB": 0.50,
+    "tag month": 0.01 / 10_000,
+}
+MEMORY_GB: Final = 0.5
+LOG_GB: Final = 0.5e-6
+POLLER: Final = 2 / BATCH  # receive and delete, for ten messages at once
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A million images at one rate.
+
+    Attributes
+    ----------
+    days
+        Until the last one is described.
+    rounds
+        How often an image is taken and given back.
+    """
+
+    rate: float
+    days: float
+    rounds: float
+    lambda_usd: float
+    dynamodb_usd: float
+    others_usd: float
+
+    @property
+    def aws_usd(self) -> float:
+        """All of AWS's side, without the month of tags."""
+        return self.lambda_usd + self.dynamodb_usd + self.others_usd
+
+
+def cost(rate: float, images: int = IMAGES) -> Cost:
+    """Work out the cost at a rate (calls a minute)."""
+    minutes = images / rate
+    rounds = _rounds(rate, images)
+    # While there is a backlog, all invocations are always there, so this is a bound.
+    working = min(images * (CALL_SECONDS + rounds * ROUND_SECONDS / BATCH), CONCURRENCY * minutes * 60)
+    gb_seconds = MEMORY_GB * working
+    invocations = images * (1 + rounds) / BATCH
+    return Cost(
+        rate=rate,
+        days=minutes / 60 / 24,
+        rounds=rounds,
+        lambda_usd=gb_seconds * USD["lambda GB-s"] + invocations * USD["lambda request"],
+        dynamodb_usd=images * (_dynamodb(COUNTED, INDEX_WRITES) + rounds * _dynamodb(ROUND, ROUND_INDEX_WRITES)),
+        others_usd=images * (_others(COUNTED) + USD["event"] + LOG_GB * USD["log GB"] + rounds * _others(ROUND)),
+    )
+
+
+def _rounds(rate: float, images: int) -> float:
+    """Return how often an image is taken in vain: on average it waits for half of the others."""
+    waiting_seconds = images / rate * 60 / 2
+    by_time = waiting_seconds / FARTHEST
+    # No more go round than invocations can take, or SQS lets be in flight.
+    a_second = min(CONCURRENCY * BATCH / ROUND_SECONDS, MOST_IN_FLIGHT / FARTHEST)
+    return min(by_time, a_second * images / rate * 60 / images)
+
+
+def _dynamodb(requests: Mapping[str, float], index_writes: float) -> float:
+    writes = requests.get("dynamodb UpdateItem", 0) + requests.get("dynamodb DeleteItem", 0) + index_writes
+    return writes * USD["dynamodb write"] + requests.get("dynamodb GetItem", 0) * USD["dynamodb read"]
+
+
+def _others(requests: Mapping[str, float]) -> float:
+    usd = POLLER * USD["sqs"]
+    for name, count in requests.items():
+        match name.split():
+            case ["s3", "PutObjectTagging"]:
+                usd += count * USD["s3 write"]
+            case ["s3" | "presigned", _]:
+                usd += count * USD["s3 read"]
+            case ["sqs", _]:
+                usd += count * USD["sqs"]
+            case ["events", _]:
+                usd += count * USD["event"]
+    return usd
+
+
+def main() -> None:
+    """Print the table for the README."""
+    print("| calls a minute | a million take | endpoint | Lambda | DynamoDB | S3, SQS, events, logs | AWS, together |")
+    print("|---|---|---|---|---|---|---|")
+    for rate in RATES:
+        each = cost(rate)
+        time = f"{each.days:.1f} days" if each.days >= 2 else f"{24 * each.days:.0f} hours"
+        figures = (each.lambda_usd, each.dynamodb_usd, each.others_usd, each.aws_usd)
+        usd = " | ".join(f"${figure:,.2f}" for figure in figures)
+        print(f"| {rate:,.0f} | {time} | ${IMAGES * USD['endpoint']:,.0f} | {usd} |")
+    kept = ", ".join(f"{rate * 60 * 24 * RETENTION_DAYS:,.0f} at {rate:,.0f} a minute" for rate in RATES)
+    print(f"\nThe queue keeps a message for {RETENTION_DAYS} days; in that time are described {kept}.")
+    print(
+        "An image that waits is sent afresh each tenth time it comes round, which starts its time anew: none is lost."
+    )
+    print(f"Tags cost ${IMAGES * USD['tag month']:,.2f} a month.")
+    print("\nRounds of an image: " + ", ".join(f"{cost(rate).rounds:,.0f} at {rate:,.0f} a minute" for rate in RATES))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Faults injected into the deployed stack, with the endpoint's own journal as the judge."""

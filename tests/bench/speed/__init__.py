@@ -1,0 +1,1 @@
+"""Speed and cost of the deployed stack, beside what people would deploy otherwise."""

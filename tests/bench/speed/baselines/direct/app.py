@@ -1,0 +1,31 @@
+"""The plain way: S3 invokes this for each upload, and it calls the endpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import unquote_plus
+
+import boto3
+import requests
+from botocore.config import Config
+
+s3 = boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
+table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
+
+
+def handler(event: dict[str, Any], context: object) -> None:
+    for record in event["Records"]:
+        describe(record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"]))
+
+
+def describe(bucket: str, key: str) -> None:
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=300)
+    response = requests.post(
+        os.environ["DESCRIBE_URL"], json={"image_file": url}, headers={"x-api-key": os.environ["API_KEY"]}, timeout=50
+    )
+    response.raise_for_status()
+    prompt = response.json()["descriptions"][0]["text"]
+    table.put_item(Item={"image": f"s3://{bucket}/{key}", "prompt": prompt})
+    value = "".join(letter if letter.isalnum() or letter in " _.:/=+-@" else " " for letter in prompt)[:256]
+    s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "prompt", "Value": value}]})

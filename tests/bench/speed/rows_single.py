@@ -1,0 +1,71 @@
+"""How quickly one image gets its tags when nothing else is going on."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from statistics import quantiles
+from typing import Final
+
+from tests.bench.faults.pictures import picture
+from tests.bench.speed.measures import Bench, Measure
+from tests.bench.speed.stacks import Shape, Stack, deployed
+
+IMAGES: Final = 30
+WARMING: Final = 3
+LATENCY_SECONDS: Final = 0.5  # left out of the figures, so it may as well be short
+LOOK_SECONDS: Final = 0.005
+PATIENCE_SECONDS: Final = 60.0
+
+
+def single(bench: Bench) -> list[Measure]:
+    """Upload one image after the other, ours and the sample's in turn."""
+    seconds: dict[Shape, list[float]] = {Shape.OURS: [], Shape.SAMPLE: []}
+    with ExitStack() as exits:
+        stacks = [exits.enter_context(deployed(bench.cloud, shape, {}, LATENCY_SECONDS)) for shape in seconds]
+        for number in range(WARMING + IMAGES):
+            # The first one changes with each turn, so that neither always comes upon what the other one left.
+            for stack in stacks if number % 2 else reversed(stacks):
+                taken = _one(stack, bench.seed, number)
+                if number >= WARMING:
+                    seconds[stack.shape].append(taken)
+    (ours_50, ours_99), (sample_50, sample_99) = (_percentiles(seconds[shape]) for shape in seconds)
+    return [
+        Measure(
+            "upload to tags of a single image, endpoint's time left out",
+            f"idle stacks, processes started, {IMAGES} images one by one",
+            f"p50 {1000 * ours_50:.0f} ms, p99 {1000 * ours_99:.0f} ms",
+            f"sample p50 {1000 * sample_50:.0f} ms, p99 {1000 * sample_99:.0f} ms",
+            "≤ sample's, p50 and p99",
+            ours_50 <= sample_50 and ours_99 <= sample_99,
+            {"ours_p50": ours_50, "ours_p99": ours_99, "sample_p50": sample_50, "sample_p99": sample_99},
+            (f"load average {os.getloadavg()[0]:.1f}",),
+        )
+    ]
+
+
+def _one(stack: Stack, seed: int, number: int) -> float:
+    """Upload one image and return the seconds until it is tagged, without those in the endpoint."""
+    s3, key = stack.connection.s3(), f"single/{number}.png"
+    seen = stack.simulator.counts().calls
+    started = time.time()
+    s3.put_object(Bucket=stack.bucket, Key=key, Body=picture(seed, number).content)
+    while stack.simulator.counts().calls == seen and time.time() - started < PATIENCE_SECONDS:
+        time.sleep(LOOK_SECONDS)  # it isn't looked for before there can be one, to leave the emulator in peace
+    while not s3.get_object_tagging(Bucket=stack.bucket, Key=key)["TagSet"]:
+        if time.time() - started > PATIENCE_SECONDS:
+            raise TimeoutError(f"{stack.name}: no tags on {key}")
+        time.sleep(LOOK_SECONDS)
+    tagged = time.time()
+    (call,) = stack.simulator.journal(seen)
+    while stack.waiting():  # the message is deleted a moment later; the next image shall find nothing
+        if time.time() - started > PATIENCE_SECONDS:
+            raise TimeoutError(f"{stack.name}: {key} is tagged, but its message stays in the queue")
+        time.sleep(LOOK_SECONDS)
+    return tagged - started - (call.ended_at - call.started_at)
+
+
+def _percentiles(seconds: list[float]) -> tuple[float, float]:
+    cuts = quantiles(seconds, n=100, method="inclusive")
+    return cuts[49], cuts[98]

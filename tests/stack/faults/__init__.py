@@ -1,0 +1,1 @@
+"""Small versions of the rows of `tests.bench.faults`."""
