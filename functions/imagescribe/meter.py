@@ -41,6 +41,7 @@ FAILURES_BEFORE_PAUSE: Final = 20
 PROBE_SECONDS: Final = 15.0
 FIRST_PAUSE_IN_RETRIES: Final = 4.0  # times RetryBaseSeconds
 LONGEST_PAUSE_SECONDS: Final = 900.0
+MOST_APART_SECONDS: Final = 3.0
 LONGEST_WAIT_SECONDS: Final = 120.0  # of a message, in a pause: a longer one disables the mappings
 OPERATORS_PAUSE_ENDS_AT: Final = 253_402_300_799.0  # 9999-12-31: until an operator resumes
 MOST_TRIES: Final = 16
@@ -201,7 +202,9 @@ class Meter:
                 case Wait():
                     return self._spread(asked)
                 case pacing.Wait(until) if until > give_up_at:
-                    return Wait(until, "the endpoint's rate limit")  # a time of its own for each who asks
+                    # Most have a time of their own; while everything is refused, all wait for the same one.
+                    apart = self._random.uniform(0, min(MOST_APART_SECONDS, 0.1 * (until - self._clock())))
+                    return Wait(until + apart, "the endpoint's rate limit")
                 case pacing.Wait(until):
                     self._sleep(max(0.0, until - self._clock()))
         return Wait(self._clock() + self._random.uniform(0.5, 1.5), "the endpoint's rate limit")

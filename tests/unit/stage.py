@@ -1,0 +1,406 @@
+"""A stage for the functions: a bucket, its queues and tables, an endpoint, and a clock that moves them all.
+
+The describe function is invoked on it as Lambda invokes it, with what the queue delivers, and afterwards the message
+is deleted unless the answer names it. On `moto_stage` the services are moto's, on `in_memory_stage` our own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+from imagescribe.announcements import Announcements
+from imagescribe.api_key import ApiKey
+from imagescribe.catalog import Catalog
+from imagescribe.dead_letters import DeadLetters
+from imagescribe.items import get
+from imagescribe.ledger import Ledger, content_key
+from imagescribe.meter import METER_KEY, Meter
+from imagescribe.objects import Objects
+from imagescribe.pipeline import Pipeline
+from imagescribe.queues import Delivery, UploadQueue
+from imagescribe.settings import Settings
+from imagescribe.uploads import Deletion, Upload
+
+from tests.factories import API_KEY, Clock, eventbridge_body, unique
+from tests.unit.fake_endpoint import FakeEndpoint
+
+INVOCATION_SECONDS = 120.0
+VISIBILITY_SECONDS = 720
+LONGEST_TEST_SECONDS = 40 * 86_400.0
+
+CALM = {":spacing": 0.001, ":step_at": 1e12, ":phase": 2}
+"""A meter that has found a limit far beyond what a test asks for, so that no test waits for its turn."""
+
+
+class CrashError(BaseException):
+    """The process of the function is killed: nothing in it catches this."""
+
+
+class SharedClock(Clock):
+    """A clock for threads that sleep side by side."""
+
+    def sleep(self, seconds: float) -> None:
+        with _clock_lock:
+            self.now += seconds
+
+
+_clock_lock = Lock()
+
+
+@dataclass
+class Service:
+    """A client of a service that can be made to fail, or to be gone in the middle of an invocation.
+
+    Attributes
+    ----------
+    failing
+        What a request of this name raises, as long as it stands here.
+    heard
+        The requests that were made, by name, with their parameters.
+    is_gone
+        Whether who uses it is dead.
+    one_at_a_time
+        Held during a request, since moto's writes are not atomic among threads, as those of the services are.
+    before, after
+        What happens before and after a request of this name.
+    """
+
+    client: Any
+    failing: dict[str, Exception] = field(default_factory=dict)
+    heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    is_gone: bool = False
+    one_at_a_time: Lock = field(default_factory=Lock)
+    before: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
+    after: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+
+        def request(*arguments: Any, **parameters: Any) -> Any:
+            if self.is_gone:
+                raise CrashError
+            self.heard.append((name, parameters))
+            if name in self.before:
+                self.before[name](parameters)
+            if name in self.failing:
+                raise self.failing[name]
+            with self.one_at_a_time:
+                answer = method(*arguments, **parameters)
+            if name in self.after:
+                self.after[name](parameters)
+            return answer
+
+        return request
+
+    def count(self, name: str) -> int:
+        return sum(heard == name for heard, _parameters in self.heard)
+
+
+def throttled() -> ClientError:
+    return aws_error("ThrottlingException")
+
+
+def aws_error(code: str, operation: str = "Request") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
+
+
+@dataclass
+class Bus:
+    """EventBridge's default bus, which keeps what it was sent."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    refuses: bool = False
+
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (theirs)
+        if self.refuses:
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]}
+        self.events += [json.loads(entry["Detail"]) for entry in Entries]
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
+
+
+@dataclass
+class Vault:
+    """Secrets Manager with one secret; None where it has no value."""
+
+    key: str | None = API_KEY
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 (theirs)
+        if self.key is None:
+            raise aws_error("ResourceNotFoundException", "GetSecretValue")
+        return {"SecretString": self.key}
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message on the dead-letter queue."""
+
+    body: str
+    attributes: dict[str, str]
+
+
+@dataclass
+class Stage:
+    """The stage.
+
+    Attributes
+    ----------
+    describe
+        The function's module.
+    next_visible
+        When the next message of the upload queue becomes visible, in epoch seconds; None where there is none.
+    last_answer
+        What the function answered last.
+    lambda_seconds
+        How long an invocation may take.
+    """
+
+    s3: Service
+    dynamodb: Service
+    sqs: Service
+    secrets: Service
+    bus: Service
+    clock: Clock
+    bucket: str
+    upload_queue_url: str
+    dead_letter_queue_url: str
+    ledger_table: str
+    catalog_table: str
+    describe: Any
+    next_visible: Callable[[], float | None]
+    secret: str = "the-key"
+    endpoint: FakeEndpoint = field(init=False)
+    pipeline: Pipeline = field(init=False)
+    queue: UploadQueue = field(init=False)
+    last_answer: dict[str, Any] = field(default_factory=dict)
+    lambda_seconds: float = INVOCATION_SECONDS
+    _sequence: Iterator[int] = field(default_factory=lambda: count(0x006AE85494A1B2C3))
+    _invocations: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.endpoint = FakeEndpoint(self.s3.client, self.clock)
+        self.cold_start()
+
+    def cold_start(self, **changes: Any) -> None:
+        """Make what the function makes when it starts; `changes` are settings."""
+        settings = Settings(
+            **{
+                "describe_url": "https://endpoint.invalid/describe",
+                "api_key_secret_arn": self.secret,
+                "upload_queue_url": self.upload_queue_url,
+                "dead_letter_queue_url": self.dead_letter_queue_url,
+                "ledger_table": self.ledger_table,
+                "catalog_table": self.catalog_table,
+                "answer_timeout_seconds": 60.0,
+                "max_attempts": 3,
+                "retry_base_seconds": 4.0,
+                "max_image_bytes": 1_000_000,
+                "prompt_tag_key": "prompt",
+                "max_requests_per_minute": 0.0,
+                "daily_budget_usd": 0.0,
+                **changes,
+            }
+        )
+        dynamodb: Any = self.dynamodb
+        self.pipeline = Pipeline(
+            settings=settings,
+            objects=Objects(self.s3),  # type: ignore[arg-type]  # a Service stands for its client
+            ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
+            catalog=Catalog(dynamodb, self.catalog_table, self.clock),
+            api_key=ApiKey(self.secrets, settings.api_key_secret_arn),  # type: ignore[arg-type]
+            meter=self.new_meter(daily_budget_usd=settings.daily_budget_usd),
+            endpoint=self.endpoint,  # type: ignore[arg-type]
+            announcements=Announcements(self.bus),  # type: ignore[arg-type]
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            random=Random(1),
+        )
+        self.queue = UploadQueue(self.sqs, self.upload_queue_url, self.dead_letter_queue_url, self.clock)  # type: ignore[arg-type]
+        self.describe._pipeline, self.describe._queue = self.pipeline, self.queue
+
+    def new_meter(self, daily_budget_usd: float = 0.0) -> Meter:
+        """The meter as one more process sees it."""
+        meter = Meter(
+            self.dynamodb,  # type: ignore[arg-type]
+            self.ledger_table,
+            budget_usd=daily_budget_usd,
+            first_pause_seconds=16.0,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            random=Random(1),
+        )
+        meter.read()
+        calm = "SET spacing = :spacing, step_at = :step_at, phase = :phase"
+        values = {name: {"N": str(value)} for name, value in CALM.items()}
+        self.dynamodb.client.update_item(
+            TableName=self.ledger_table,
+            Key={"content": {"S": METER_KEY["content"]}},
+            UpdateExpression=calm,
+            ConditionExpression="attribute_exists(content)",
+            ExpressionAttributeValues=values,
+        )
+        return meter
+
+    def dead_letters(self) -> DeadLetters:
+        return DeadLetters(self.sqs, self.dead_letter_queue_url, self.upload_queue_url)  # type: ignore[arg-type]
+
+    # ── What users do ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def store(self, key: str, content: bytes) -> Upload:
+        """Put an object into the bucket, and return the event that S3 makes of it."""
+        answer = self.s3.client.put_object(Bucket=self.bucket, Key=key, Body=content)
+        return Upload(
+            bucket=self.bucket,
+            key=key,
+            version_id=answer.get("VersionId"),
+            etag=answer["ETag"].strip('"'),
+            size=len(content),
+            sequencer=self.next_sequencer(),
+            uploaded_at="2026-11-02T09:15:00.000Z",
+        )
+
+    def upload(self, content: bytes, key: str | None = None) -> Upload:
+        """Store an object, and let its event reach the queue."""
+        upload = self.store(key or f"{unique('pictures/cat')}.png", content)
+        self.tell(upload)
+        return upload
+
+    def remove(self, upload: Upload, *, version_id: str | None = None) -> Deletion:
+        """Delete an object or one version of it, and return the event that S3 makes of it."""
+        version = {} if version_id is None else {"VersionId": version_id}
+        self.s3.client.delete_object(Bucket=upload.bucket, Key=upload.key, **version)
+        return Deletion(upload.bucket, upload.key, self.next_sequencer(), "2026-11-02T09:20:00.000Z")
+
+    def tell(self, *events: Upload | Deletion) -> None:
+        """Let events reach the queue."""
+        for event in events:
+            self.send(eventbridge_body(event))
+
+    def send(self, body: str, attributes: Mapping[str, str] | None = None) -> None:
+        self.sqs.client.send_message(
+            QueueUrl=self.upload_queue_url,
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": text} for name, text in (attributes or {}).items()
+            },
+        )
+
+    def next_sequencer(self) -> str:
+        return f"{next(self._sequence):018X}"
+
+    # ── What Lambda does ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def invoke(self, most: int = 10) -> int:
+        """Receive a batch, invoke the function with it and delete what is done; say how many messages there were."""
+        messages = self.receive(self.upload_queue_url, VISIBILITY_SECONDS, most)
+        if messages:
+            self.clock.sleep(0.01)  # a call takes time, and a message that waits for now is not visible yet
+            event = {"Records": [lambda_record(message) for message in messages]}
+            context = SimpleNamespace(
+                aws_request_id=f"request-{next(self._invocations)}",
+                get_remaining_time_in_millis=lambda: int(self.lambda_seconds * 1000),
+            )
+            self.last_answer = answer = self.describe.handler(event, context)
+            failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+            for message in messages:
+                if message["MessageId"] not in failed:
+                    self.sqs.client.delete_message(
+                        QueueUrl=self.upload_queue_url, ReceiptHandle=message["ReceiptHandle"]
+                    )
+        return len(messages)
+
+    def drain(self, most: int = 10) -> None:
+        """Invoke for as long as anything is visible."""
+        while self.invoke(most):
+            pass
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and the function take what becomes visible, each when it does."""
+        end = self.clock.now + seconds
+        self.drain()
+        while (soonest := self.next_visible()) is not None and soonest <= end:
+            self.clock.now = max(self.clock.now, soonest) + 0.001
+            self.drain()
+        self.clock.now = max(self.clock.now, end)
+
+    def settle(self, most: int = 10) -> float:
+        """Let pass what time it takes until the queue is empty, and return how many seconds that were."""
+        start = self.clock.now
+        self.drain(most)
+        while (soonest := self.next_visible()) is not None:
+            assert soonest < start + LONGEST_TEST_SECONDS, "the queue does not get empty"
+            self.clock.now = max(self.clock.now, soonest) + 0.001
+            self.drain(most)
+        return self.clock.now - start
+
+    def receive(self, url: str, visibility_seconds: int, most: int = 10) -> list[Any]:
+        messages: list[Any] = self.sqs.client.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=most,
+            VisibilityTimeout=visibility_seconds,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        ).get("Messages", [])
+        return messages
+
+    # ── What is there in the end ─────────────────────────────────────────────────────────────────────────────────────
+
+    def record(self, upload: Upload | Deletion) -> dict[str, Any] | None:
+        """The catalog's record."""
+        return get(self.dynamodb.client, self.catalog_table, {"image": upload.image})
+
+    def paid(self, upload: Upload) -> dict[str, Any] | None:
+        """The ledger's item of an upload's content."""
+        return get(self.dynamodb.client, self.ledger_table, content_key(upload))
+
+    def meter(self) -> dict[str, Any]:
+        """The meter's item."""
+        return get(self.dynamodb.client, self.ledger_table, METER_KEY) or {}
+
+    def tags(self, upload: Upload) -> dict[str, str]:
+        version = {} if upload.version_id is None else {"VersionId": upload.version_id}
+        tag_set = self.s3.client.get_object_tagging(Bucket=upload.bucket, Key=upload.key, **version)["TagSet"]
+        return {tag["Key"]: tag["Value"] for tag in tag_set}
+
+    def announced(self) -> list[tuple[str, str]]:
+        """Image and prompt of each event."""
+        return [(event["image"], event["prompt"]) for event in self.bus.client.events]
+
+    def letters(self) -> list[Letter]:
+        """Take all dead letters off their queue."""
+        letters: list[Letter] = []
+        while messages := self.receive(self.dead_letter_queue_url, 0):
+            for message in messages:
+                attributes = message.get("MessageAttributes", {})
+                letters.append(
+                    Letter(message["Body"], {name: attribute["StringValue"] for name, attribute in attributes.items()})
+                )
+                self.sqs.client.delete_message(
+                    QueueUrl=self.dead_letter_queue_url, ReceiptHandle=message["ReceiptHandle"]
+                )
+        return letters
+
+
+def lambda_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as Lambda hands it to the function."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: {"stringValue": attribute["StringValue"], "dataType": "String"}
+            for name, attribute in message.get("MessageAttributes", {}).items()
+        },
+    }
+
+
+def delivery_of(message: Mapping[str, Any]) -> Delivery:
+    return Delivery.from_record(lambda_record(message))

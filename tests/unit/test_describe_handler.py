@@ -1,0 +1,336 @@
+"""The describe function's batch: what each message becomes, and that no message is another one's undoing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
+from imagescribe.settings import Settings
+
+from tests import sam_template
+from tests.factories import API_KEY, make_picture, s3_notification_body, sample_bodies
+from tests.unit.fake_endpoint import prompt_of
+from tests.unit.stage import VISIBILITY_SECONDS, Stage, lambda_record, throttled
+from tests.unit.stages import ENVIRONMENT
+
+PICTURE = make_picture("teal")
+
+
+@pytest.fixture
+def stage(quick_stage: Stage) -> Stage:
+    return quick_stage
+
+
+def statuses(stage: Stage, *uploads: Any) -> list[str]:
+    return ["no record" if (record := stage.record(upload)) is None else record["status"] for upload in uploads]
+
+
+# ── The cold start ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_function_starts_with_what_the_template_sets(stage: Stage) -> None:
+    variables = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    of_the_other_function = {"IMAGESCRIBE_EVENT_SOURCE_MAPPINGS", "AWS_DEFAULT_REGION"}
+    assert set(variables) == set(ENVIRONMENT) - of_the_other_function
+    settings = Settings.from_environment({name: ENVIRONMENT[name] for name in variables})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        pipeline, _queue = stage.describe._assemble(settings)
+    assert pipeline.settings == settings
+
+
+# ── What is in a message ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "no JSON", "[]", "{}", '{"Records": [{"eventName": "ObjectCreated:Put"}]}', "[" * 100_000],
+)
+def test_a_message_that_tells_of_no_upload_is_a_dead_letter_at_once(stage: Stage, body: str) -> None:
+    stage.send(body)
+    stage.drain()
+    [letter] = stage.letters()
+    assert letter.attributes["reason"] == "malformed"
+    assert letter.attributes["detail"]
+    assert letter.body == body
+    assert stage.next_visible() is None
+
+
+def test_what_s3_sends_to_try_a_queue_out_is_done(stage: Stage) -> None:
+    for body in sample_bodies("s3-test-event"):
+        stage.send(body)
+    stage.drain()
+    assert stage.last_answer == {"batchItemFailures": []}
+    assert stage.letters() == []
+
+
+def test_a_notification_of_several_objects_is_split_into_one_message_for_each(stage: Stage) -> None:
+    uploads = [stage.store(f"{colour}.png", make_picture(colour)) for colour in ("red", "green", "blue")]
+    stage.send(s3_notification_body(*uploads))
+    stage.endpoint.says(503)
+    assert stage.invoke() == 1
+    assert stage.endpoint.calls == []
+    assert stage.invoke() == 3  # each with attempts and waits of its own
+    assert sorted(statuses(stage, *uploads)) == ["described", "described", "waiting"]
+    stage.settle()
+    assert statuses(stage, *uploads) == ["described"] * 3
+
+
+def test_a_notification_that_could_not_be_split_comes_back_whole(stage: Stage) -> None:
+    uploads = [stage.store(f"{colour}.png", make_picture(colour)) for colour in ("red", "green")]
+    stage.send(s3_notification_body(*uploads))
+    stage.sqs.failing["send_message"] = throttled()
+    assert stage.invoke() == 1
+    assert len(stage.last_answer["batchItemFailures"]) == 1
+    stage.sqs.failing.clear()
+    stage.settle()
+    assert statuses(stage, *uploads) == ["described"] * 2
+
+
+# ── No message is another one's undoing ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_answer_names_just_the_messages_that_are_not_done(stage: Stage) -> None:
+    well = [stage.upload(make_picture(colour)) for colour in ("red", "green")]
+    stage.send("no JSON")
+    waiting = stage.store("waiting.png", make_picture("blue"))
+    stage.pipeline.ledger.claim(waiting, "another invocation", stage.clock.now + 90)
+    stage.tell(waiting)
+    messages = stage.receive(stage.upload_queue_url, VISIBILITY_SECONDS)
+    answer = stage.describe.handler({"Records": [lambda_record(each) for each in messages]}, _Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": messages[3]["MessageId"]}]}
+    assert statuses(stage, *well) == ["described"] * 2
+
+
+class _Context:
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 120_000
+
+
+def test_a_bug_that_one_picture_brings_out_leaves_the_others_alone(stage: Stage) -> None:
+    unlucky = stage.upload(PICTURE, "unlucky.png")
+    lucky = [stage.upload(make_picture(colour)) for colour in ("red", "green")]
+
+    def trip(parameters: dict[str, Any]) -> None:
+        if parameters["Key"] == unlucky.key:
+            raise ZeroDivisionError("a bug")
+
+    stage.s3.before["get_object"] = trip
+    assert stage.invoke() == 3
+    assert statuses(stage, *lucky) == ["described"] * 2
+    assert len(stage.last_answer["batchItemFailures"]) == 1
+
+    stage.settle()
+    [letter] = stage.letters()
+    assert (letter.attributes["reason"], letter.attributes["detail"]) == ("crash", "ZeroDivisionError('a bug')")
+
+    stage.s3.before.clear()
+    stage.send(letter.body, {"redrives": "1"})
+    stage.settle()
+    assert statuses(stage, unlucky) == ["described"]
+
+
+def test_a_bug_after_the_record_was_opened_stands_on_the_record(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.s3.failing["generate_presigned_url"] = ZeroDivisionError("a bug")
+    stage.drain()
+    record = stage.record(upload)
+    assert record is not None
+    assert (record["status"], record["error"]) == ("waiting", "ZeroDivisionError('a bug')")
+    stage.settle()
+    record = stage.record(upload)
+    assert record is not None
+    assert record["status"] == "dead"
+    assert [letter.attributes["reason"] for letter in stage.letters()] == ["crash"]
+    assert stage.paid(upload) is None  # the claim was given back each time
+
+
+def test_a_deletion_that_can_not_be_looked_after_backs_off_and_makes_no_record(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.settle()
+    stage.tell(stage.remove(upload))
+    stage.s3.failing["get_object"] = EndpointConnectionError(endpoint_url="https://s3.invalid")
+    stage.drain()
+    stage.s3.failing.clear()
+    stage.settle()
+    assert statuses(stage, upload) == ["no record"]
+    assert stage.letters() == []
+
+
+# ── A call that outlasts its invocation ──────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def an_endpoint_that_hangs(stage: Stage) -> Iterator[threading.Event]:
+    """Calls hang until the end of the block or until the event. The invocation waits for them 0.2 s, of this machine's."""
+    may_go_on = threading.Event()
+    stage.endpoint.before_look = lambda: None if may_go_on.wait(20) else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.describe, "SETTLING_SECONDS", stage.lambda_seconds - 0.2)
+        try:
+            yield may_go_on
+        finally:
+            stage.endpoint.before_look = lambda: None
+            threads = [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]
+            may_go_on.set()
+            for thread in threads:
+                thread.join(20)
+
+
+def test_a_call_that_never_ends_is_left_behind_at_the_end_of_the_invocation(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    with an_endpoint_that_hangs(stage):
+        assert stage.invoke() == 1
+        assert len(stage.last_answer["batchItemFailures"]) == 1
+        visible_at = stage.next_visible()
+        assert visible_at is not None
+        assert visible_at - stage.clock.now <= 4
+        assert statuses(stage, upload) == ["waiting"]
+    # The thread ended after all, and the answer that it paid for is there.
+    stage.settle()
+    assert statuses(stage, upload) == ["described"]
+    assert stage.endpoint.paid.total() == 1
+
+
+def test_a_call_that_hangs_whenever_it_is_made_becomes_a_dead_letter_and_leaves_the_queue(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    for message in stage.sqs.client.queue(stage.upload_queue_url):
+        message.receives = RECEIVES_BEFORE_RENEWAL - 1
+    with an_endpoint_that_hangs(stage):
+        assert stage.invoke() == 1
+        assert stage.last_answer == {"batchItemFailures": []}
+        assert stage.next_visible() is None
+        [letter] = stage.letters()
+        assert letter.attributes["reason"] == "transient"
+        assert letter.attributes["detail"] == "the invocation ended before the call did"
+        assert statuses(stage, upload) == ["dead"]
+
+
+def test_others_in_the_batch_of_a_call_that_hangs_are_done(stage: Stage) -> None:
+    well = stage.upload(make_picture("red"))
+    stage.drain()
+    copies = [stage.upload(make_picture("red")) for _ in range(3)]  # paid for, so that they need no call
+    stage.upload(PICTURE)
+    with an_endpoint_that_hangs(stage):
+        assert stage.invoke() == 4
+        assert statuses(stage, well, *copies) == ["described"] * 4
+        assert len(stage.last_answer["batchItemFailures"]) == 1
+
+
+def test_a_dead_letter_that_can_not_be_sent_until_the_invocation_ends_is_tried_again(stage: Stage) -> None:
+    stage.send("no JSON")
+    with an_endpoint_that_hangs(stage) as may_go_on:
+        stage.sqs.before["send_message"] = lambda _parameters: None if may_go_on.wait(20) else None
+        assert stage.invoke() == 1
+        assert len(stage.last_answer["batchItemFailures"]) == 1
+        stage.sqs.before.clear()
+    assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]
+    stage.settle()
+    assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]  # a duplicate, and no loss
+
+
+# ── Waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_waiting_ever_so_often_never_makes_a_dead_letter(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    for _ in range(5 * RECEIVES_BEFORE_RENEWAL):
+        stage.endpoint.says(429)
+    stage.settle()
+    assert statuses(stage, upload) == ["described"]
+    assert stage.letters() == []
+    assert len(stage.endpoint.calls) == 5 * RECEIVES_BEFORE_RENEWAL + 1
+
+
+# ── The key ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_key_that_was_rotated_is_read_afresh_once_and_the_image_does_not_notice(stage: Stage) -> None:
+    first = stage.upload(PICTURE)
+    stage.drain()
+    stage.endpoint.accepted_key = stage.secrets.client.key = "the next key"
+    second = stage.upload(make_picture("red"))
+    stage.drain()
+
+    assert statuses(stage, first, second) == ["described"] * 2
+    assert [key for _url, key in stage.endpoint.calls] == [API_KEY, API_KEY, "the next key"]
+    assert stage.secrets.count("get_secret_value") == 2
+    assert stage.meter()["paused_by"] == ""
+
+
+def test_a_key_that_is_refused_and_was_not_rotated_pauses_intake_and_the_right_one_ends_the_pause(
+    stage: Stage,
+) -> None:
+    stage.endpoint.accepted_key = "another key"
+    upload = stage.upload(PICTURE)
+    stage.drain()
+    assert len(stage.endpoint.calls) == 1
+    meter = stage.meter()
+    assert (meter["paused_by"], meter["paused_because"]) == ("account", "401: no such key")
+    record = stage.record(upload)
+    assert record is not None
+    assert (record["status"], record["error"], record["attempts"]) == ("waiting", "401: no such key", 0)
+
+    later = stage.upload(make_picture("red"))
+    stage.drain()
+    assert len(stage.endpoint.calls) == 1
+    assert stage.record(later)["error"] == "paused by the account: 401: no such key"  # type: ignore[index]
+
+    stage.secrets.client.key = "another key"
+    stage.settle()
+    assert statuses(stage, upload, later) == ["described"] * 2
+    assert stage.meter()["paused_by"] == ""
+    assert stage.letters() == []
+
+
+@pytest.mark.parametrize("key", [None, "", " \n"])
+def test_without_a_key_intake_is_paused_with_what_to_do_about_it(stage: Stage, key: str | None) -> None:
+    stage.secrets.client.key = key
+    upload = stage.upload(PICTURE)
+    stage.pass_time(3_600)
+    assert stage.endpoint.calls == []
+    assert stage.meter()["paused_because"] == "no API key is set: run `imagescribe key set`"
+    assert statuses(stage, upload) == ["waiting"]
+    assert stage.paid(upload) is None
+
+    stage.secrets.client.key = API_KEY
+    stage.settle()
+    assert statuses(stage, upload) == ["described"]
+    assert stage.letters() == []
+
+
+def test_a_key_that_was_taken_away_pauses_intake_like_one_that_is_wrong(stage: Stage) -> None:
+    stage.upload(PICTURE)
+    stage.drain()
+    stage.endpoint.accepted_key = "another key"
+    stage.secrets.client.key = ""
+    upload = stage.upload(make_picture("red"))
+    stage.drain()
+    assert stage.meter()["paused_because"] == "no API key is set: run `imagescribe key set`"
+    assert stage.record(upload)["attempts"] == 0  # type: ignore[index]
+
+    stage.secrets.client.key = "another key"
+    stage.settle()
+    assert statuses(stage, upload) == ["described"]
+    assert float(stage.meter()["spent_usd"]) == 2 * 0.015
+
+
+def test_neither_the_key_nor_what_signs_a_url_is_in_what_is_logged_or_kept(
+    stage: Stage, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.endpoint.says(503, 429, 500)
+    stage.upload(PICTURE)
+    stage.settle()
+    kept = json.dumps(stage.dynamodb.client.tables, default=str)
+    said = caplog.text + "".join(capsys.readouterr())
+    assert prompt_of(PICTURE) in kept
+    for secret in (API_KEY, "X-Amz-Signature", "0f0f"):
+        assert secret not in kept + said

@@ -1,0 +1,234 @@
+"""What happens every minute without a person: intake follows the pause, and dead letters come back when all is well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from imagescribe.answers import Transient
+from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
+from imagescribe.mappings import Mappings
+from imagescribe.meter import Meter, PausedBy
+from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
+
+from tests import sam_template
+from tests.factories import make_picture
+from tests.unit.stage import Stage, aws_error
+from tests.unit.stages import load_function
+
+PICTURE = make_picture("teal")
+
+
+@dataclass
+class FakeLambda:
+    """Lambda with two event source mappings, which may be busy with a change for a while."""
+
+    enabled: dict[str, bool] = field(default_factory=lambda: {"mapping-1": True, "mapping-2": True})
+    busy: set[str] = field(default_factory=set)
+    failing: ClientError | None = None
+    updates: int = 0
+
+    def update_event_source_mapping(self, *, UUID: str, Enabled: bool) -> dict[str, Any]:  # noqa: N803 (theirs)
+        self.updates += 1
+        if self.failing is not None:
+            raise self.failing
+        if UUID in self.busy:
+            raise aws_error("ResourceInUseException", "UpdateEventSourceMapping")
+        self.enabled[UUID] = Enabled
+        return {"State": "Enabling" if Enabled else "Disabling"}
+
+
+class Minutes:
+    """The stage with the recover function, which is run each minute."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.lambda_ = FakeLambda()
+
+    def run(self) -> Recovered:
+        """One minute: what the queue delivers, unless the mappings are disabled, and then the recover function."""
+        if all(self.lambda_.enabled.values()):
+            self.stage.drain()
+        mappings = Mappings(self.lambda_, list(self.lambda_.enabled))  # type: ignore[arg-type]
+        recovered = recover(self._meter(), mappings, self.stage.dead_letters(), self.stage.clock)
+        self.stage.clock.sleep(60)
+        return recovered
+
+    def _meter(self) -> Meter:
+        stage = self.stage
+        return Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, sleep=stage.clock.sleep, random=Random(1))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def minutes(quick_stage: Stage) -> Minutes:
+    return Minutes(quick_stage)
+
+
+# ── Intake follows the pause ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_minute_in_which_all_is_well_changes_nothing(minutes: Minutes) -> None:
+    assert minutes.run() == Recovered()
+    assert minutes.lambda_.updates == 0
+
+
+def test_a_short_pause_leaves_the_mappings_alone(minutes: Minutes) -> None:
+    minutes.stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", LONG_PAUSE_SECONDS)
+    assert minutes.run() == Recovered(paused="paused by the account: 402: no credits")
+    assert minutes.lambda_.updates == 0
+
+
+def test_a_long_pause_disables_the_mappings_and_its_end_enables_them_each_once(minutes: Minutes) -> None:
+    minutes.stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 600)
+    assert minutes.run().mappings == "disabled"
+    assert minutes.lambda_.enabled == {"mapping-1": False, "mapping-2": False}
+    for _ in range(9):
+        assert minutes.run().mappings == ""
+    assert minutes.lambda_.updates == 2
+    assert minutes.run() == Recovered(mappings="enabled")
+    assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": True}
+    assert minutes.run() == Recovered()
+    assert minutes.lambda_.updates == 4
+
+
+def test_while_the_mappings_are_off_a_backlog_costs_no_invocation_and_the_first_image_after_is_the_probe(
+    minutes: Minutes,
+) -> None:
+    stage = minutes.stage
+    stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 600)
+    minutes.run()
+    uploads = [stage.upload(make_picture(colour)) for colour in ("red", "green", "blue")]
+    while minutes.run().mappings != "enabled":
+        assert stage.endpoint.calls == []
+        assert [stage.record(upload) for upload in uploads] == [None] * 3
+    minutes.run()
+    minutes.run()
+    assert [stage.record(upload)["status"] for upload in uploads] == ["described"] * 3  # type: ignore[index]
+    assert stage.meter()["paused_by"] == ""
+
+
+def test_a_mapping_that_is_being_changed_right_now_is_tried_again_the_next_minute(minutes: Minutes) -> None:
+    minutes.stage.pipeline.meter.pause(PausedBy.OPERATOR, "maintenance", 1e9)
+    minutes.lambda_.busy = {"mapping-1"}
+    assert minutes.run().mappings == ""
+    assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": False}
+    minutes.lambda_.busy = set()
+    assert minutes.run().mappings == "disabled"
+
+    minutes.stage.pipeline.meter.resume()
+    minutes.lambda_.busy = {"mapping-2"}
+    assert minutes.run().mappings == ""
+    minutes.lambda_.busy = set()
+    assert minutes.run().mappings == "enabled"
+    assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": True}
+
+
+def test_any_other_failure_of_lambda_is_not_hidden(minutes: Minutes) -> None:
+    minutes.stage.pipeline.meter.pause(PausedBy.OPERATOR, "maintenance", 1e9)
+    minutes.lambda_.failing = aws_error("AccessDeniedException")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        minutes.run()
+    assert not minutes.stage.meter()["is_switched_off"]
+
+
+# ── Dead letters come back when all is well ──────────────────────────────────────────────────────────────────────────
+
+
+def bury(stage: Stage, body: str, reason: str) -> None:
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody=body,
+        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+    )
+
+
+def test_letters_that_heal_come_back_and_the_others_stay(minutes: Minutes) -> None:
+    for reason in ("transient", "transient", "aws", "crash", "unreadable", "malformed"):
+        bury(minutes.stage, reason, reason)
+    assert minutes.run() == Recovered(redriven={"transient": 2, "aws": 1, "crash": 1})
+    assert sorted(letter.body for letter in minutes.stage.letters()) == ["malformed", "unreadable"]
+
+
+def test_no_more_than_so_many_come_back_in_one_minute(minutes: Minutes) -> None:
+    for number in range(REDRIVES_EACH_RUN + 5):
+        bury(minutes.stage, str(number), "transient")
+    assert minutes.run().redriven == {"transient": REDRIVES_EACH_RUN}
+    minutes.stage.sqs.client.queue(minutes.stage.upload_queue_url).clear()
+    assert minutes.run().redriven == {"transient": 5}
+
+
+def test_nothing_comes_back_while_intake_is_paused(minutes: Minutes) -> None:
+    bury(minutes.stage, "cat", "transient")
+    minutes.stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 90)
+    assert minutes.run().redriven == {}
+    assert minutes.run().redriven == {}
+    assert len(minutes.stage.letters()) == 1
+
+
+def test_nothing_comes_back_before_the_probe_has_ended_the_pause(minutes: Minutes) -> None:
+    stage = minutes.stage
+    bury(stage, "cat", "transient")
+    stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 30)
+    stage.clock.sleep(31)
+    assert minutes.run().redriven == {}
+    stage.upload(PICTURE)
+    assert minutes.run().redriven == {"transient": 1}
+
+
+def test_nothing_comes_back_while_the_endpoint_fails(minutes: Minutes) -> None:
+    stage = minutes.stage
+    bury(stage, "cat", "transient")
+    meter = stage.pipeline.meter
+    meter.report(meter.ask(4), Transient("503"))  # type: ignore[arg-type]
+    assert minutes.run().redriven == {}
+    stage.upload(PICTURE)
+    assert minutes.run().redriven == {"transient": 1}
+
+
+def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes: Minutes) -> None:
+    stage = minutes.stage
+    uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(30)]
+    stage.endpoint.always_says(503)
+    for _ in range(60):
+        minutes.run()
+    stage.endpoint.always_says(None)
+    for _ in range(60):
+        minutes.run()
+    assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
+    assert stage.endpoint.paid.total() == 30
+    assert stage.letters() == []
+
+
+# ── The function ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def function(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = load_function("recover")
+    monkeypatch.setattr(module, "_meter", minutes.stage.pipeline.meter)
+    monkeypatch.setattr(module, "_mappings", Mappings(minutes.lambda_, ["mapping-1"]))  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "_dead_letters", minutes.stage.dead_letters())
+    return module
+
+
+def test_the_function_answers_what_it_did(minutes: Minutes, function: ModuleType) -> None:
+    bury(minutes.stage, "cat", "transient")
+    answer = function.handler({"time": "2026-11-02T09:15:00Z"}, None)
+    assert answer == {"mappings": "", "paused": "", "redriven": {"transient": 1}}
+
+
+def test_the_function_knows_all_mappings_that_the_template_names() -> None:
+    module = load_function("recover")
+    assert module._mappings._ids == ["mapping-1", "mapping-2"]
+    variables = sam_template.resources("AWS::Serverless::Function")["RecoverFunction"]["Environment"]["Variables"]
+    assert "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS" in variables
+
+
+def test_the_clients_have_a_connection_for_each_image_of_the_largest_batch() -> None:
+    batch_size = sam_template.load()["Parameters"]["BatchSize"]
+    assert batch_size["MaxValue"] == MOST_SIDE_BY_SIDE
+    assert AWS_CONFIG.max_pool_connections == MOST_SIDE_BY_SIDE  # type: ignore[attr-defined]
