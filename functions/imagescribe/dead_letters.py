@@ -116,6 +116,13 @@ class DeadLetters:
         """Delete letters that have become pointless, and show the others again."""
         return self._sort(is_settled, self._delete, most)
 
+    def depth(self) -> int:
+        """Return how many letters are shown, as SQS estimates it."""
+        attributes = self._client.get_queue_attributes(
+            QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"]
+        )["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
+
     def count(self, most: int) -> Counter[Reason]:
         """Count letters by reason, looking at no more than so many of them."""
         return self._sort(lambda _letter: True, self._show, most)

@@ -75,6 +75,8 @@ class Reading:
         The UTC day, and what was spent on it.
     is_switched_off
         Whether the event source mappings were disabled for a long pause.
+    letters_left, letters_looked_at
+        How many dead letters stayed when they were last looked through, and when that was (epoch seconds).
     """
 
     paced: pacing.State
@@ -86,6 +88,8 @@ class Reading:
     spent_day: str = ""
     spent_usd: float = 0.0
     is_switched_off: bool = False
+    letters_left: int = 0
+    letters_looked_at: float = 0.0
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Reading:
@@ -102,6 +106,8 @@ class Reading:
             spent_day=item["spent_day"],
             spent_usd=float(item["spent_usd"]),
             is_switched_off=item["is_switched_off"],
+            letters_left=int(item["letters_left"]),
+            letters_looked_at=float(item["letters_looked_at"]),
         )
 
     def spent_on(self, day: str) -> float:
@@ -279,6 +285,11 @@ class Meter:
         """Note whether the event source mappings are disabled."""
         self._change({"is_switched_off": off}, "attribute_exists(content)", {})
 
+    def note_letters(self, left: int) -> None:
+        """Note that the dead letters were looked through just now, and how many stayed."""
+        values = {"letters_left": left, "letters_looked_at": self._clock()}
+        self._change(values, "attribute_exists(content)", {})
+
     def read(self) -> Reading:
         """Return the item as it is, made first where there is none and completed where an older version made it."""
         self._known = Reading.of_item(self._complete(get(self._client, self._table, METER_KEY) or {}))
@@ -433,6 +444,8 @@ class Meter:
             "spent_day": utc_day(self._clock()),
             "spent_usd": 0.0,
             "is_switched_off": False,
+            "letters_left": 0,
+            "letters_looked_at": 0.0,
         }
         missing = {name: value for name, value in fresh.items() if name not in present}
         if not missing:

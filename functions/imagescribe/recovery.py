@@ -9,10 +9,15 @@ from typing import Final
 
 from imagescribe.dead_letters import DeadLetters
 from imagescribe.mappings import Mappings
-from imagescribe.meter import Meter
+from imagescribe.meter import Meter, Reading
 
 LONG_PAUSE_SECONDS: Final = 120.0
 """A pause that lasts this much longer disables the mappings: the function that would enable them runs each minute."""
+
+LOOK_AGAIN_SECONDS: Final = 3600.0
+"""Letters that stay are not looked through each minute: each look is a request for every one of them."""
+
+MORE_LETTERS: Final = -1  # left by a run that stopped at its bound: no depth equals it, so the next one goes on
 
 REDRIVES_EACH_RUN: Final = 100
 """Gently: an endpoint that has just got well is not met by all dead letters at once."""
@@ -52,7 +57,17 @@ def recover(
         # The first message that comes through is the meter's probe.
         meter.switch(off=False)
         switched = "enabled"
-    redriven = {}
+    redriven: dict[str, int] = {}
     if pause is None and reading.paused_until == 0 and reading.failures == 0:
-        redriven = dict(dead_letters.redrive(lambda letter: letter.heals, REDRIVES_EACH_RUN))
-    return Recovered(switched, pause.why if pause else "", {str(reason): count for reason, count in redriven.items()})
+        redriven = _redrive(meter, reading, dead_letters, clock())
+    return Recovered(switched, pause.why if pause else "", redriven)
+
+
+def _redrive(meter: Meter, reading: Reading, dead_letters: DeadLetters, now: float) -> dict[str, int]:
+    """Bring back the dead letters that heal, unless they are the same ones that stayed the last time."""
+    depth = dead_letters.depth()
+    if not depth or (depth == reading.letters_left and now - reading.letters_looked_at < LOOK_AGAIN_SECONDS):
+        return {}
+    sent = dead_letters.redrive(lambda letter: letter.heals, REDRIVES_EACH_RUN)
+    meter.note_letters(MORE_LETTERS if sent.total() >= REDRIVES_EACH_RUN else depth - sent.total())
+    return {str(reason): count for reason, count in sent.items()}

@@ -107,7 +107,7 @@ def test_images_that_a_limit_refused_together_come_back_one_after_the_other(quic
     stage.endpoint.always_says(Reply(429, "", {"retry-after": "30"}))
     stage.invoke()
     queue = stage.sqs.client.queue(stage.upload_queue_url)
-    assert len({message.visible_at for message in queue}) > 2
+    assert len({message.visible_at for message in queue}) > 1
 
 
 @pytest.mark.parametrize("refusal", [500, 502, 503, 504, 408, Fault.DROPPED])

@@ -72,6 +72,11 @@ class InMemorySQS:
                 message.visible_at = self.clock() + VisibilityTimeout
         return {}
 
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        self._let_fall(QueueUrl)
+        visible = [message for message in self.queue(QueueUrl) if message.visible_at <= self.clock()]
+        return {"Attributes": dict.fromkeys(AttributeNames, str(len(visible)))}
+
     def queue(self, url: str) -> list[Message]:
         return self.queues.setdefault(url, [])
 
