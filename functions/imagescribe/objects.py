@@ -101,13 +101,6 @@ class Objects:
             raise
         return Found(_bare(answer["ETag"]), answer["ContentLength"], _pinned(answer.get("VersionId")), b"")
 
-    def still_holds(self, upload: Upload) -> bool:
-        """Whether the object is still the one that was uploaded. One with a version id always is."""
-        if upload.version_id is not None:
-            return True
-        found = self.look(upload.bucket, upload.key)
-        return found is not None and found.etag == upload.etag
-
     def presign(self, upload: Upload) -> str:
         """Return a URL that reads this upload, for URL_LIFE_SECONDS. It is a secret while it lives."""
         url = self._client.generate_presigned_url(

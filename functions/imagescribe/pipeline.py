@@ -137,7 +137,7 @@ class Pipeline:
             if not isinstance(answer, Description):
                 self.meter.report(grant, answer)
                 return self._refused(upload, record, answer)
-            if not self._still_holds(upload, this_try.ends_at):
+            if upload.version_id is None and not self._is_current(upload, this_try.ends_at):
                 # The endpoint may have read the new picture, so nobody knows what was described.
                 self.meter.report(grant, answer)
                 return self._overtaken(upload)
@@ -148,16 +148,6 @@ class Pipeline:
         finally:
             if not paid:
                 self.ledger.release(upload, this_try.holder)
-
-    def _still_holds(self, upload: Upload, deadline: float) -> bool:
-        """Whether what was described is known, tried until the deadline: giving up means paying again."""
-        while True:
-            try:
-                return self.objects.still_holds(upload)
-            except (ClientError, BotoCoreError):
-                if self.clock() + SAVE_RETRY_SECONDS >= deadline:
-                    raise
-                self.sleep(SAVE_RETRY_SECONDS)
 
     def _call(self, upload: Upload, key: str) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
@@ -199,6 +189,7 @@ class Pipeline:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
             self.catalog.give_up(upload, Status.DEAD, detail, record.attempts)
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {description.body[:200]}")
+        # Looked at right before, since saving may have taken its time.
         if not self._is_current(upload):
             return self._overtaken(upload)
         tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt))
@@ -220,9 +211,17 @@ class Pipeline:
         self.catalog.give_up(upload, status, reason, record.attempts)
         return Done(status)
 
-    def _is_current(self, upload: Upload) -> bool:
-        found = self.objects.look(upload.bucket, upload.key)
-        return found is not None and (found.etag, found.version_id) == (upload.etag, upload.version_id)
+    def _is_current(self, upload: Upload, deadline: float = 0.0) -> bool:
+        """Whether the object is still this upload; tried until the deadline, after a call whose answer hangs on it."""
+        while True:
+            try:
+                found = self.objects.look(upload.bucket, upload.key)
+            except (ClientError, BotoCoreError):
+                if self.clock() + SAVE_RETRY_SECONDS >= deadline:
+                    raise
+                self.sleep(SAVE_RETRY_SECONDS)
+            else:
+                return found is not None and (found.etag, found.version_id) == (upload.etag, upload.version_id)
 
     def _overtaken(self, upload: Upload) -> Outcome:
         """Leave an image to the event of whoever overwrote or deleted it."""

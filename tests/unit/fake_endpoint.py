@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from botocore.exceptions import ClientError
+
 from imagescribe.answers import PRICE_USD, Answer, Description, Rejected, Transient, classify
 from imagescribe.times import iso_utc
-
 from tests.factories import API_KEY
 
 

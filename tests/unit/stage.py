@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
+
 from imagescribe.announcements import Announcements
 from imagescribe.api_key import ApiKey
 from imagescribe.catalog import Catalog
@@ -28,7 +29,6 @@ from imagescribe.pipeline import Pipeline
 from imagescribe.queues import Delivery, UploadQueue
 from imagescribe.settings import Settings
 from imagescribe.uploads import Deletion, Upload
-
 from tests.factories import API_KEY, Clock, eventbridge_body, unique
 from tests.unit.fake_endpoint import FakeEndpoint
 

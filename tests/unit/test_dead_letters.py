@@ -7,10 +7,10 @@ from itertools import count
 from typing import Any
 
 import pytest
+
 from imagescribe import dead_letters
 from imagescribe.dead_letters import LOOK_SECONDS, MOST_REDRIVES, DeadLetter, DeadLetters
 from imagescribe.outcomes import Reason
-
 from tests.unit.stage import Stage
 
 

@@ -6,8 +6,8 @@ import json
 from threading import Barrier
 
 import pytest
-from imagescribe.answers import PRICE_USD
 
+from imagescribe.answers import PRICE_USD
 from tests.factories import make_picture
 from tests.unit.fake_endpoint import Fault, Reply, prompt_of
 from tests.unit.stage import Stage, aws_error

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+
 from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
 from imagescribe.settings import Settings
-
 from tests import sam_template
 from tests.factories import API_KEY, make_picture, s3_notification_body, sample_bodies
 from tests.unit.fake_endpoint import prompt_of

@@ -135,7 +135,7 @@ def test_a_failure_is_not_taken_for_a_missing_object(code: str, objects: Objects
     with refuse(code), pytest.raises(ClientError, match=code):
         objects.inspect(make_upload())
     with refuse(code), pytest.raises(ClientError, match=code):
-        objects.still_holds(make_upload())
+        objects.look("bucket", "key")
 
 
 def test_an_object_that_goes_between_two_looks_at_it_is_missing(objects: Objects, s3: S3Client, bucket: str) -> None:
@@ -148,23 +148,20 @@ def error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code}}, "GetObject")
 
 
-# ── Still the same? ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── What is there now? ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_object_still_holds_what_was_uploaded_until_it_is_overwritten_or_deleted(
-    objects: Objects, s3: S3Client, bucket: str
-) -> None:
+def test_a_look_sees_an_overwrite_and_a_deletion(objects: Objects, s3: S3Client, bucket: str) -> None:
     upload = put(s3, bucket, unique("key"), b"first")
-    assert objects.still_holds(upload)
-    put(s3, bucket, upload.key, b"second")
-    assert not objects.still_holds(upload)
+    first = objects.look(bucket, upload.key)
+    assert first is not None
+    assert (first.etag, first.size, first.version_id) == (upload.etag, 5, None)
+    second = put(s3, bucket, upload.key, b"second")
+    found = objects.look(bucket, upload.key)
+    assert found is not None
+    assert found.etag == second.etag != upload.etag
     s3.delete_object(Bucket=bucket, Key=upload.key)
-    assert not objects.still_holds(upload)
-
-
-def test_a_version_is_not_asked_about_since_nothing_overwrites_it(objects: Objects) -> None:
-    with refuse("AccessDenied"):
-        assert objects.still_holds(make_upload(version_id="IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"))
+    assert objects.look(bucket, upload.key) is None
 
 
 # ── Fit for the endpoint ─────────────────────────────────────────────────────────────────────────────────────────────

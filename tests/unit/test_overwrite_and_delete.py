@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from imagescribe.uploads import Deletion, Upload
 
+from imagescribe.uploads import Deletion, Upload
 from tests.factories import make_picture
 from tests.unit import stages
 from tests.unit.fake_endpoint import prompt_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from imagescribe.tags import tag_value
 
+from imagescribe.tags import tag_value
 from tests.factories import make_description, make_picture
 from tests.unit.fake_endpoint import prompt_of
 from tests.unit.stage import CrashError, Stage, aws_error, throttled

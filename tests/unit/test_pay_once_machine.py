@@ -18,11 +18,11 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from imagescribe.mappings import Mappings
 from imagescribe.meter import Meter
 from imagescribe.recovery import recover
 from imagescribe.uploads import Deletion, Upload
-
 from tests.factories import make_picture
 from tests.unit import stages
 from tests.unit.fake_endpoint import Fault, prompt_of

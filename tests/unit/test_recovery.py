@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from imagescribe.answers import Transient
 from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.mappings import Mappings
 from imagescribe.meter import Meter, PausedBy
 from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
-
 from tests import sam_template
 from tests.factories import make_picture
 from tests.unit.stage import Stage, aws_error
