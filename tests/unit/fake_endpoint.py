@@ -57,8 +57,8 @@ class FakeEndpoint:
         self.accepted_key = API_KEY
         self.paid: Counter[str] = Counter()
         self.calls: list[tuple[str, str]] = []
-        self.before_look: Callable[[], None] = _nothing
-        self.after_look: Callable[[], None] = _nothing
+        self.before_look: Callable[[], object] = _nothing
+        self.after_look: Callable[[], object] = _nothing
 
     def says(self, *replies: Reply | Fault | int) -> None:
         """Answer the next calls so; a number is a reply with that status."""

@@ -78,8 +78,8 @@ class Service:
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     is_gone: bool = False
     one_at_a_time: Lock = field(default_factory=Lock)
-    before: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
-    after: dict[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
+    before: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
+    after: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.client, name)

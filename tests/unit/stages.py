@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import moto.sqs.models
 import pytest
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from tests import sam_template
 from tests.factories import API_KEY, unique

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from imagescribe import dead_letters
 from imagescribe.dead_letters import LOOK_SECONDS, MOST_REDRIVES, DeadLetter, DeadLetters
 from imagescribe.outcomes import Reason
 from tests.unit.stage import Stage
@@ -165,7 +164,7 @@ def test_a_queue_too_long_to_be_looked_through_is_left_before_its_letters_are_sh
     for number in range(500):
         bury(quick_stage, f"dog {number}", reason="malformed", detail="")
     looks = count(0, LOOK_SECONDS / 30)  # each look takes so long
-    monkeypatch.setattr(dead_letters.time, "monotonic", lambda: next(looks))
+    monkeypatch.setattr("imagescribe.dead_letters.time.monotonic", lambda: next(looks))
     assert redrive(quick_stage) == {}
     assert quick_stage.sqs.count("receive_message") < 30
     quick_stage.clock.sleep(0.01)

@@ -170,9 +170,9 @@ def test_a_deletion_that_can_not_be_looked_after_backs_off_and_makes_no_record(s
 
 @contextmanager
 def an_endpoint_that_hangs(stage: Stage) -> Iterator[threading.Event]:
-    """Calls hang until the end of the block or until the event. The invocation waits for them 0.2 s, of this machine's."""
+    """Calls hang until the end of the block or until the event. The invocation waits for them 0.2 s."""
     may_go_on = threading.Event()
-    stage.endpoint.before_look = lambda: None if may_go_on.wait(20) else None
+    stage.endpoint.before_look = lambda: may_go_on.wait(20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage.describe, "SETTLING_SECONDS", stage.lambda_seconds - 0.2)
         try:
@@ -228,7 +228,7 @@ def test_others_in_the_batch_of_a_call_that_hangs_are_done(stage: Stage) -> None
 def test_a_dead_letter_that_can_not_be_sent_until_the_invocation_ends_is_tried_again(stage: Stage) -> None:
     stage.send("no JSON")
     with an_endpoint_that_hangs(stage) as may_go_on:
-        stage.sqs.before["send_message"] = lambda _parameters: None if may_go_on.wait(20) else None
+        stage.sqs.before["send_message"] = lambda _parameters: may_go_on.wait(20)
         assert stage.invoke() == 1
         assert len(stage.last_answer["batchItemFailures"]) == 1
         stage.sqs.before.clear()

@@ -1,4 +1,4 @@
-"""Uploads that are overwritten or deleted before, during and after their call: the records and tags follow the bucket."""
+"""Uploads that are overwritten or deleted before, during and after their call: records and tags follow the bucket."""
 
 from __future__ import annotations
 
@@ -197,7 +197,8 @@ def test_an_upload_that_was_deleted_before_its_turn_costs_nothing_and_leaves_no_
 ) -> None:
     upload = either.store(KEY, OLD)
     deletion = either.remove(upload)
-    either.tell(*([upload, deletion] if order == "in order" else [deletion, upload]))
+    first, second = (upload, deletion) if order == "in order" else (deletion, upload)
+    either.tell(first, second)
     either.settle()
     assert either.endpoint.calls == []
     assert either.record(upload) is None

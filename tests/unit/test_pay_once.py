@@ -1,4 +1,4 @@
-"""Nothing is paid twice: duplicates, redeliveries, crashes, and services that fail between the answer and its record."""
+"""Nothing is paid twice: duplicates, redeliveries, crashes, services that fail between the answer and its record."""
 
 from __future__ import annotations
 
