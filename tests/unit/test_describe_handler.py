@@ -16,7 +16,7 @@ from imagescribe.settings import Settings
 from tests import sam_template
 from tests.factories import API_KEY, make_picture, s3_notification_body, sample_bodies
 from tests.unit.fake_endpoint import prompt_of
-from tests.unit.stage import VISIBILITY_SECONDS, Stage, lambda_record, throttled
+from tests.unit.stage import VISIBILITY_SECONDS, Stage, aws_error, lambda_record, throttled
 from tests.unit.stages import ENVIRONMENT
 
 PICTURE = make_picture("teal")
@@ -334,3 +334,13 @@ def test_neither_the_key_nor_what_signs_a_url_is_in_what_is_logged_or_kept(
     assert prompt_of(PICTURE) in kept
     for secret in (API_KEY, "X-Amz-Signature", "0f0f"):
         assert secret not in kept + said
+
+
+def test_an_image_that_can_not_even_be_looked_at_has_a_record_with_the_reason(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.s3.failing["get_object"] = aws_error("AccessDenied")
+    assert stage.invoke() == 1
+    record = stage.record(upload)
+    assert record is not None
+    assert record["status"] == "waiting"
+    assert "AccessDenied" in record["error"]

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imagescribe.announcements import AnnouncementError, Announcements
 from imagescribe.api_key import ApiKey
 from imagescribe.backoff import full_jitter
-from imagescribe.catalog import Catalog, Status
+from imagescribe.catalog import Begun, Catalog, Status
 from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import MalformedMessageError
@@ -131,9 +131,11 @@ def _fault(delivery: Delivery, image: ObjectEvent | None, reason: Reason, detail
     is_dead = delivery.receives >= RECEIVES_BEFORE_RENEWAL
     if isinstance(image, Upload):
         try:
-            if is_dead:
+            # What failed may have been the first look at the object, before there was a record.
+            begun = isinstance(_pipeline.catalog.begin(image), Begun)
+            if begun and is_dead:
                 _pipeline.catalog.give_up(image, Status.DEAD, detail, attempts=None)
-            else:
+            elif begun:
                 _pipeline.catalog.wait(image, detail, attempts=None, until=until)
         except (ClientError, BotoCoreError):
             logger.exception("the catalog could not take the reason", image=image.image)
