@@ -58,16 +58,19 @@ def recover(
         meter.switch(off=False)
         switched = "enabled"
     redriven: dict[str, int] = {}
-    if pause is None and reading.paused_until == 0 and reading.failures == 0:
-        redriven = _redrive(meter, reading, dead_letters, clock())
+    if pause is None:
+        # Where the last call failed, or a pause waits for its probe, one letter shows whether the endpoint is well:
+        # it may be the only message that is left.
+        is_well = reading.paused_until == 0 and reading.failures == 0
+        redriven = _redrive(meter, reading, dead_letters, REDRIVES_EACH_RUN if is_well else 1, clock())
     return Recovered(switched, pause.why if pause else "", redriven)
 
 
-def _redrive(meter: Meter, reading: Reading, dead_letters: DeadLetters, now: float) -> dict[str, int]:
+def _redrive(meter: Meter, reading: Reading, dead_letters: DeadLetters, most: int, now: float) -> dict[str, int]:
     """Bring back the dead letters that heal, unless they are the same ones that stayed the last time."""
     depth = dead_letters.depth()
     if not depth or (depth == reading.letters_left and now - reading.letters_looked_at < LOOK_AGAIN_SECONDS):
         return {}
-    sent = dead_letters.redrive(lambda letter: letter.heals, REDRIVES_EACH_RUN)
-    meter.note_letters(MORE_LETTERS if sent.total() >= REDRIVES_EACH_RUN else depth - sent.total())
+    sent = dead_letters.redrive(lambda letter: letter.heals, most)
+    meter.note_letters(MORE_LETTERS if sent.total() >= most else depth - sent.total())
     return {str(reason): count for reason, count in sent.items()}

@@ -36,7 +36,7 @@ INVOCATION_SECONDS = 120.0
 VISIBILITY_SECONDS = 720
 MOST_ROUNDS = 500
 
-CALM = {":spacing": 0.001, ":step_at": 1e12, ":phase": 2}
+CALM = {":spacing": 0.001, ":kept_rate": 1000, ":step_at": 1e12, ":phase": 2}
 """A meter that has found a limit far beyond what a test asks for, so that no test waits for its turn."""
 
 
@@ -237,7 +237,7 @@ class Stage:
             random=Random(1),
         )
         meter.read()
-        calm = "SET spacing = :spacing, step_at = :step_at, phase = :phase"
+        calm = "SET spacing = :spacing, kept_rate = :kept_rate, step_at = :step_at, phase = :phase"
         values = {name: {"N": str(value)} for name, value in CALM.items()}
         self.dynamodb.client.update_item(
             TableName=self.ledger_table,

@@ -237,11 +237,11 @@ def test_a_refund_that_comes_after_midnight_is_not_taken_from_the_new_day(either
 
 def test_a_process_whose_clock_is_behind_does_not_bring_yesterday_back(with_budget: Invocations) -> None:
     calls = with_budget
-    calls.clock.now = MIDNIGHT + 0.5
+    calls.clock.now = MIDNIGHT + 0.1
     calls.granted()
-    calls.clock.now = MIDNIGHT - 0.5
+    calls.clock.now = MIDNIGHT - 0.1
     behind = calls.another()
-    assert isinstance(behind.ask(0), Wait)
+    assert isinstance(behind.ask(0.0), Wait)
     assert calls.item()["spent_day"] == utc_day(MIDNIGHT)
 
 

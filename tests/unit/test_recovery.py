@@ -15,6 +15,7 @@ from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.mappings import Mappings
 from imagescribe.meter import Meter, PausedBy
 from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
+from imagescribe.uploads import Upload
 from tests import sam_template
 from tests.factories import make_picture
 from tests.unit.stage import Stage, aws_error
@@ -146,6 +147,14 @@ def bury(stage: Stage, body: str, reason: str) -> None:
     )
 
 
+def bury_upload(stage: Stage, colour: str) -> Upload:
+    """Upload a picture whose message ends on the dead-letter queue without a call."""
+    upload = stage.upload(make_picture(colour))
+    queue = stage.sqs.client.queue(stage.upload_queue_url)
+    bury(stage, queue.pop().body, "transient")
+    return upload
+
+
 def test_letters_that_heal_come_back_and_the_others_stay(minutes: Minutes) -> None:
     for reason in ("transient", "transient", "aws", "crash", "unreadable", "malformed"):
         bury(minutes.stage, reason, reason)
@@ -169,24 +178,26 @@ def test_nothing_comes_back_while_intake_is_paused(minutes: Minutes) -> None:
     assert len(minutes.stage.letters()) == 1
 
 
-def test_nothing_comes_back_before_the_probe_has_ended_the_pause(minutes: Minutes) -> None:
+def test_after_a_pause_one_letter_is_the_probe_and_the_others_follow_when_it_is_well(minutes: Minutes) -> None:
     stage = minutes.stage
-    bury(stage, "cat", "transient")
+    uploads = [bury_upload(stage, f"#00ff{number:02x}") for number in range(3)]
     stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 30)
     stage.clock.sleep(31)
-    assert minutes.run().redriven == {}
-    stage.upload(PICTURE)
     assert minutes.run().redriven == {"transient": 1}
+    assert minutes.run().redriven == {"transient": 2}
+    minutes.run()
+    assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
 
 
-def test_nothing_comes_back_while_the_endpoint_fails(minutes: Minutes) -> None:
+def test_where_the_last_call_failed_one_letter_shows_whether_the_endpoint_is_well(minutes: Minutes) -> None:
     stage = minutes.stage
-    bury(stage, "cat", "transient")
+    uploads = [bury_upload(stage, f"#ff00{number:02x}") for number in range(3)]
     meter = stage.pipeline.meter
     meter.report(meter.ask(4), Transient("503"))  # type: ignore[arg-type]
-    assert minutes.run().redriven == {}
-    stage.upload(PICTURE)
-    assert minutes.run().redriven == {"transient": 1}
+    assert minutes.run().redriven == {"transient": 1}  # no other message is left to show it
+    assert minutes.run().redriven == {"transient": 2}
+    minutes.run()
+    assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
 
 
 def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes: Minutes) -> None:

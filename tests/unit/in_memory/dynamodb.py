@@ -1,4 +1,4 @@
-"""DynamoDB in memory: conditional updates and deletes of single items, each of them atomic."""
+"""DynamoDB in memory: conditional updates and deletes of single items, each atomic. It knows no reserved words."""
 
 import re
 from collections.abc import Callable, Mapping

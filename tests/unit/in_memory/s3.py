@@ -72,7 +72,8 @@ class InMemoryS3:
         return answer | {"Body": StreamingBody(BytesIO(content), len(content))}
 
     def get_object_tagging(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:  # noqa: N803
-        return {"TagSet": list(self._find(Bucket, Key, VersionId, "GetObjectTagging", "NoSuchKey").tags)}
+        stored = self._find(Bucket, Key, VersionId, "GetObjectTagging", "NoSuchKey")
+        return {"TagSet": list(stored.tags)} | ({"VersionId": stored.version_id} if stored.version_id else {})
 
     def put_object_tagging(
         self,
