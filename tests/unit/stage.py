@@ -7,7 +7,8 @@ is deleted unless the answer names it. On `moto_stage` the services are moto's, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -160,6 +161,10 @@ class Stage:
         What the function answered last.
     lambda_seconds
         How long an invocation may take.
+    patience_seconds
+        How long the function waits for its threads, by the machine's clock.
+    waited_for
+        How long it meant to, by the stage's, each time.
     """
 
     s3: Service
@@ -181,11 +186,14 @@ class Stage:
     queue: UploadQueue = field(init=False)
     last_answer: dict[str, Any] = field(default_factory=dict)
     lambda_seconds: float = INVOCATION_SECONDS
+    patience_seconds: float = 60.0
+    waited_for: list[float] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=lambda: count(0x006AE85494A1B2C3))
     _invocations: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
         self.endpoint = FakeEndpoint(self.s3.client, self.clock)
+        self.describe.wait = self._wait
         self.cold_start()
 
     def cold_start(self, **changes: Any) -> None:
@@ -352,6 +360,11 @@ class Stage:
             MessageAttributeNames=["All"],
         ).get("Messages", [])
         return messages
+
+    def _wait(self, futures: Collection[Future[bool]], timeout: float) -> Any:
+        # The threads sleep by the stage's clock and this one by the machine's, so the one can't be told by the other.
+        self.waited_for.append(timeout)
+        return wait(futures, self.patience_seconds)
 
     # ── What is there in the end ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -129,6 +129,7 @@ def _on_the_clock(clock: SharedClock) -> Iterator[ModuleType]:
         patch.setattr(moto.sqs.models, "unix_time_millis", lambda: clock() * 1000)
         patch.setattr(moto.sqs.models.Queue, "wait_for_messages", lambda _queue, seconds: clock.sleep(seconds + 1))
         patch.setattr(describe, "_random", Random(1))
+        patch.setattr(describe, "wait", describe.wait)
         patch.setattr(describe, "_pipeline", describe._pipeline)  # so that the stage's are taken out again
         patch.setattr(describe, "_queue", describe._queue)
         yield describe

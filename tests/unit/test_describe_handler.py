@@ -173,22 +173,23 @@ def an_endpoint_that_hangs(stage: Stage) -> Iterator[threading.Event]:
     """Calls hang until the end of the block or until the event. The invocation waits for them 0.2 s."""
     may_go_on = threading.Event()
     stage.endpoint.before_look = lambda: may_go_on.wait(20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage.describe, "SETTLING_SECONDS", stage.lambda_seconds - 0.2)
-        try:
-            yield may_go_on
-        finally:
-            stage.endpoint.before_look = lambda: None
-            threads = [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]
-            may_go_on.set()
-            for thread in threads:
-                thread.join(20)
+    stage.patience_seconds = 0.2
+    try:
+        yield may_go_on
+    finally:
+        stage.patience_seconds = 60
+        stage.endpoint.before_look = lambda: None
+        threads = [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]
+        may_go_on.set()
+        for thread in threads:
+            thread.join(20)
 
 
 def test_a_call_that_never_ends_is_left_behind_at_the_end_of_the_invocation(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     with an_endpoint_that_hangs(stage):
         assert stage.invoke() == 1
+        assert stage.waited_for == [pytest.approx(stage.lambda_seconds - stage.describe.SETTLING_SECONDS, abs=1)]
         assert len(stage.last_answer["batchItemFailures"]) == 1
         visible_at = stage.next_visible()
         assert visible_at is not None

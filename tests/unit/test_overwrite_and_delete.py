@@ -155,6 +155,28 @@ def test_an_overwrite_while_the_old_tag_is_being_written_is_put_right_where_the_
     assert stage.announced() == [(new[0].image, prompt_of(NEW))]
 
 
+def test_an_upload_that_is_overwritten_while_it_waits_for_the_start_of_its_call_is_not_paid_for(
+    either: Stage,
+) -> None:
+    either.upload(OLD, KEY)
+    new: list[Upload] = []
+
+    def overwrite_meanwhile() -> None:
+        either.clock.sleep(3)
+        new.append(either.upload(NEW, KEY))
+
+    ask = once(overwrite_meanwhile)
+    either.dynamodb.before["update_item"] = lambda parameters: (
+        ask() if "granted" in parameters["UpdateExpression"] else None
+    )
+    assert either.invoke() == 1
+    assert either.endpoint.calls == []
+    assert float(either.meter()["spent_usd"]) == 0
+    either.settle()
+    assert_described(either, new[0], NEW)
+    assert either.endpoint.paid.total() == 1
+
+
 def test_an_overwrite_while_its_image_waits_ends_the_waiting(stage: Stage) -> None:
     stage.upload(OLD, KEY)
     stage.endpoint.says(503)
