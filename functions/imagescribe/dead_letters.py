@@ -87,7 +87,12 @@ class DeadLetters:
         self._upload_queue_url = upload_queue_url
 
     def redrive(
-        self, comes_back: Callable[[DeadLetter], bool], most: int, *, count_redrives: bool = True
+        self,
+        comes_back: Callable[[DeadLetter], bool],
+        most: int,
+        *,
+        count_redrives: bool = True,
+        is_probe: bool = False,
     ) -> Counter[Reason]:
         """Send letters back to the upload queue, and show the others again.
 
@@ -99,6 +104,8 @@ class DeadLetters:
             How many letters are sent back at the most.
         count_redrives
             False starts their count anew, for letters that a person sends back.
+        is_probe
+            True leaves their count as it is.
 
         Returns
         -------
@@ -107,7 +114,7 @@ class DeadLetters:
         """
 
         def send_back(letter: DeadLetter) -> None:
-            redrives = letter.redrives + 1 if count_redrives else 0
+            redrives = letter.redrives + (0 if is_probe else 1) if count_redrives else 0
             self._move(letter, self._upload_queue_url, {"redrives": str(redrives)})
 
         return self._sort(comes_back, send_back, most)

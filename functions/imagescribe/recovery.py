@@ -71,6 +71,8 @@ def _redrive(meter: Meter, reading: Reading, dead_letters: DeadLetters, most: in
     depth = dead_letters.depth()
     if not depth or (depth == reading.letters_left and now - reading.letters_looked_at < LOOK_AGAIN_SECONDS):
         return {}
-    sent = dead_letters.redrive(lambda letter: letter.heals, most)
+    # A probe costs its letter no redrive: an outage that outlasts them all would leave it dead for good. What probes
+    # may cost is bounded by the pause that their failures begin.
+    sent = dead_letters.redrive(lambda letter: letter.heals, most, is_probe=most == 1)
     meter.note_letters(MORE_LETTERS if sent.total() >= most else depth - sent.total())
     return {str(reason): count for reason, count in sent.items()}

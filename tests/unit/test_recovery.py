@@ -200,6 +200,19 @@ def test_where_the_last_call_failed_one_letter_shows_whether_the_endpoint_is_wel
     assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
 
 
+def test_an_outage_that_outlasts_all_redrives_of_a_single_image_heals(minutes: Minutes) -> None:
+    stage = minutes.stage
+    upload = stage.upload(PICTURE)
+    stage.endpoint.always_says(503)
+    for _ in range(240):
+        minutes.run()
+    stage.endpoint.always_says(None)
+    for _ in range(60):
+        minutes.run()
+    assert stage.record(upload)["status"] == "described"  # type: ignore[index]
+    assert stage.letters() == []
+
+
 def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes: Minutes) -> None:
     stage = minutes.stage
     uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(30)]
