@@ -84,7 +84,7 @@ def demo(
         steps.abandon()
         steps.say(f"Stopped by {interrupted}; nothing is left running.")
         raise typer.Exit(128 + interrupted.signal_number) from None
-    except BaseException:
+    except BaseException:  # whatever it is goes on; only the progress display must not stay open under its message
         steps.abandon()
         raise
     if as_json:
@@ -186,7 +186,7 @@ def local(
     except Interrupted:
         steps.abandon()
         steps.say("Stopped; nothing is left running.")
-    except BaseException:
+    except BaseException:  # whatever it is goes on; only the progress display must not stay open under its message
         steps.abandon()
         raise
 

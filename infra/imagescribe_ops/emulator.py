@@ -112,7 +112,7 @@ class Emulator:
                 # Another program may have taken the free port between our look and the emulator's.
                 if self._wanted_port or not tries_left:
                     raise
-            except BaseException:
+            except BaseException:  # a signal too: no process may stay behind, and the error goes on
                 self.stop()
                 raise
             else:
