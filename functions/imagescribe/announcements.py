@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-
-from imagescribe.errors import ImageScribeError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
     from imagescribe.uploads import Upload
 
-SOURCE = "imagescribe"
-DETAIL_TYPE = "Image Described"
+SOURCE: Final = "imagescribe"
+DETAIL_TYPE: Final = "Image Described"
+
+MOST_ENTRIES: Final = 10
+MOST_BYTES: Final = 250_000
+"""Of one request: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html (256 KB, ten entries)."""
 
 
-class AnnouncementError(ImageScribeError):
-    """EventBridge did not take an event."""
+@dataclass(frozen=True, slots=True)
+class ImageDescribed:
+    """What there is to announce of an upload."""
 
+    upload: Upload
+    prompt: str
 
-class Announcements:
-    """Events on the account's default bus."""
-
-    def __init__(self, client: EventBridgeClient) -> None:
-        self._client = client
-
-    def described(self, upload: Upload, prompt: str) -> None:
-        """Say that an image is described.
-
-        Raises
-        ------
-        AnnouncementError
-            The bus refused the event.
-        """
+    def detail(self) -> str:
+        """Return the event's detail, as JSON."""
+        upload = self.upload
         detail = {
             "image": upload.image,
             "bucket": upload.bucket,
@@ -42,12 +39,37 @@ class Announcements:
             "etag": upload.etag,
             "size": upload.size,
             "sequencer": upload.sequencer,
-            "prompt": prompt,
+            "prompt": self.prompt,
         }
-        answer = self._client.put_events(
-            Entries=[
-                {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": json.dumps(detail, ensure_ascii=False)},
-            ]
-        )
-        if answer["FailedEntryCount"]:
-            raise AnnouncementError(f"EventBridge refused an event: {answer['Entries'][0].get('ErrorCode')}")
+        return json.dumps(detail, ensure_ascii=False)
+
+
+class Announcements:
+    """Events on the account's default bus."""
+
+    def __init__(self, client: EventBridgeClient) -> None:
+        self._client = client
+
+    def send(self, events: Sequence[ImageDescribed]) -> list[str | None]:
+        """Announce events, in as few requests as the service takes.
+
+        Returns
+        -------
+        list[str | None]
+            For each event None, or the code of the error with which the bus refused it.
+        """
+        errors: list[str | None] = []
+        entries: list[PutEventsRequestEntryTypeDef] = []
+        size = 0
+        for event in events:
+            detail = event.detail()
+            length = len(detail.encode()) + len(SOURCE) + len(DETAIL_TYPE)
+            if len(entries) == MOST_ENTRIES or (entries and size + length > MOST_BYTES):
+                errors += self._put(entries)
+                entries, size = [], 0
+            entries.append({"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": detail})
+            size += length
+        return errors + (self._put(entries) if entries else [])
+
+    def _put(self, entries: Sequence[PutEventsRequestEntryTypeDef]) -> list[str | None]:
+        return [entry.get("ErrorCode") for entry in self._client.put_events(Entries=entries)["Entries"]]

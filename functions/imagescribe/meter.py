@@ -1,7 +1,8 @@
-"""The meter: permission to make paid calls. One item of DynamoDB, asked with one update before each call.
+"""The meter: permission to make paid calls. One item of DynamoDB, asked with one update before each block of calls.
 
 It holds the three things that decide whether a call may start: the rate (`pacing.py`), a pause with its reason, and
-what was spent today. They are one item so that one atomic update asks for all three, for every invocation there is.
+what was spent today. They are one item so that one atomic update asks for all three, for every invocation there is;
+`turns.py` gathers those of an invocation who ask at the same time.
 
 - A call's **price** is spent when it is granted, and given back if it was not billed: a budget is never overspent.
 - A **pause** ends by its time, but then one call goes first, the *probe*. It keeps everyone else waiting for
@@ -16,13 +17,12 @@ request, and the breaker and the rate could disagree on who may go.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from random import Random
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imagescribe import pacing
@@ -42,9 +42,11 @@ PROBE_SECONDS: Final = 15.0
 FIRST_PAUSE_IN_RETRIES: Final = 4.0  # times RetryBaseSeconds
 LONGEST_PAUSE_SECONDS: Final = 900.0
 MOST_APART_SECONDS: Final = 3.0
+QUIET_SECONDS: Final = 15.0  # without a start after which nobody needs to be turned away
 LONGEST_WAIT_SECONDS: Final = 120.0  # of a message, in a pause: a longer one disables the mappings
 OPERATORS_PAUSE_ENDS_AT: Final = 253_402_300_799.0  # 9999-12-31: until an operator resumes
 MOST_TRIES: Final = 16
+RATE_LIMIT: Final = "the endpoint's rate limit"
 
 _PACED: Final[Mapping[Any, Any]] = {"int": int, "float": float}  # the types of `pacing.State`, by their annotation
 
@@ -134,10 +136,17 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No call starts soon. Ask again at `until` (epoch seconds)."""
+    """No call starts now. Ask again at `until` (epoch seconds).
+
+    Attributes
+    ----------
+    is_turn
+        Whether it is just for its turn that the call waits, so that waiting for a near one is worth it.
+    """
 
     until: float
-    why: str
+    why: str = RATE_LIMIT
+    is_turn: bool = True
 
 
 class Meter:
@@ -151,8 +160,8 @@ class Meter:
         DailyBudgetUsd, or 0.
     first_pause_seconds
         For failures of the endpoint; four times as long for a fault of the account, which a person has to mend.
-    clock, sleep
-        Epoch seconds, and waiting for some of them.
+    clock
+        Epoch seconds.
     """
 
     def __init__(
@@ -164,7 +173,6 @@ class Meter:
         budget_usd: float = 0.0,
         first_pause_seconds: float = 15.0,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
     ) -> None:
         self._client = client
@@ -173,10 +181,8 @@ class Meter:
         self._budget_usd = budget_usd
         self._first_pause_seconds = first_pause_seconds
         self._clock = clock
-        self._sleep = sleep
         self._random = random or Random()  # noqa: S311 (spreads waits, guards nothing)
         self._known: Reading | None = None
-        self._asking = Lock()  # one thread at a time: those of one process would only make each other's conditions fail
 
     @classmethod
     def of_settings(cls, client: DynamoDBClient, settings: Settings) -> Self:
@@ -189,31 +195,60 @@ class Meter:
             first_pause_seconds=FIRST_PAUSE_IN_RETRIES * settings.retry_base_seconds,
         )
 
-    def ask(self, patience_seconds: float) -> Grant | Wait:
-        """Ask for permission to call, and sleep until the call may start.
+    def turn_away(self, count: int) -> Sequence[Wait]:
+        """Say who of so many need not even begin, because no start is near that would be left for them.
 
-        Parameters
-        ----------
-        patience_seconds
-            How long may be slept here at the most, since a second of waiting costs less than a message going round.
+        Returns
+        -------
+        Sequence[Wait]
+            As many as are turned away. Nobody is where the meter has been quiet, or where there is a pause: then the
+            answer to `ask` has the reason.
         """
-        give_up_at = self._clock() + patience_seconds
+        now = self._clock()
+        if self._known is None or now - self._known.paced.next_start > QUIET_SECONDS:
+            return ()
+        reading = self.read()
+        if reading.paused_until or self.paused(reading):
+            return ()
+        away = pacing.turned_away(reading.paced, now, count, ceiling=self._ceiling, chance=self._random.random())
+        if isinstance(away, pacing.Park):
+            try:
+                return self._park(away, reading)
+            except ConditionFailedError as failed:
+                self._known = Reading.of_item(failed.item)
+                return ()
+        return [Wait(wait.until) for wait in away]
+
+    def ask(self, count: int = 1) -> Sequence[Grant] | Sequence[Wait]:
+        """Ask for permission for so many calls.
+
+        Returns
+        -------
+        Sequence[Grant] or Sequence[Wait]
+            One grant or more (whoever is left asks again), or for each when to come back.
+        """
         for _ in range(MOST_TRIES):
-            with self._asking:
-                asked = self._ask_once()
-            match asked:
-                case Grant():
-                    self._sleep(max(0.0, asked.paced.start_at - self._clock()))
-                    return asked
-                case Wait():
-                    return self._spread(asked)
-                case pacing.Wait(until) if until > give_up_at:
-                    # Most have a time of their own; while everything is refused, all wait for the same one.
-                    apart = self._random.uniform(0, min(MOST_APART_SECONDS, 0.1 * (until - self._clock())))
-                    return Wait(until + apart, "the endpoint's rate limit")
-                case pacing.Wait(until):
-                    self._sleep(max(0.0, until - self._clock()))
-        return Wait(self._clock() + self._random.uniform(0.5, 1.5), "the endpoint's rate limit")
+            reading = self._recent()
+            if (pause := self.paused(reading)) is not None:
+                return [self._spread(pause) for _ in range(count)]
+            now, chance = self._clock(), self._random.random()
+            try:
+                match pacing.ask(reading.paced, now, self._most(count, reading), ceiling=self._ceiling, chance=chance):
+                    case pacing.Block() as block:
+                        return self._take(block, reading, now)
+                    case pacing.Park() as park:
+                        return self._park(replace(park, count=count), reading)
+                    case pacing.Wait(until):
+                        # While everything is refused, all wait for the same time.
+                        apart = min(MOST_APART_SECONDS, 0.1 * max(0.0, until - now))
+                        return [Wait(until + self._random.uniform(0, apart)) for _ in range(count)]
+            except ConditionFailedError as failed:
+                self._known = Reading.of_item(failed.item)  # other processes' updates came between
+        return [Wait(self._clock() + self._random.uniform(0.1, 0.5)) for _ in range(count)]
+
+    def is_void(self, grant: Grant) -> bool:
+        """Whether a grant is no longer worth using, by what this process has learned since."""
+        return self._known is not None and pacing.is_void(self._known.paced, grant.paced)
 
     def report(self, grant: Grant, answer: Answer) -> None:
         """Tell what came of a granted call, so that the next ones are paced, paused and paid for accordingly."""
@@ -299,33 +334,17 @@ class Meter:
         """Return the pause that holds now, the budget's included; None where calls may be asked for."""
         now = self._clock()
         if reading.paused_until > now:
-            return Wait(reading.paused_until, f"paused by the {reading.paused_by}: {reading.paused_because}")
+            why = f"paused by the {reading.paused_by}: {reading.paused_because}"
+            return Wait(reading.paused_until, why, is_turn=False)
         if self._budget_usd and reading.spent_on(utc_day(now)) + PRICE_USD > self._budget_usd + 1e-9:
-            return Wait(next_utc_day(now), f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today")
+            why = f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today"
+            return Wait(next_utc_day(now), why, is_turn=False)
         return None
 
     def wait_of_pause(self) -> Wait | None:
         """Return how long to wait for the pause that holds now, if one does."""
         pause = self.paused(self.read())
         return pause and self._spread(pause)
-
-    def _ask_once(self) -> Grant | Wait | pacing.Wait:
-        """Ask until an update holds: other processes' updates come between now and then."""
-        is_sure = False
-        for _ in range(MOST_TRIES):
-            reading = self._known if is_sure and self._known else self._recent()
-            if (wait := self.paused(reading)) is not None:
-                return wait
-            now = self._clock()
-            asked = pacing.ask(reading.paced, now, sure=is_sure, ceiling=self._ceiling, chance=self._random.random())
-            if isinstance(asked, pacing.Wait):
-                return asked
-            try:
-                return self._take(asked, reading, now)
-            except ConditionFailedError as failed:
-                self._known = Reading.of_item(failed.item)
-                is_sure = True
-        return pacing.Wait(self._clock() + self._random.uniform(0.1, 0.5))
 
     def _recent(self) -> Reading:
         """Return the copy of the item from this process's last request, read afresh if that says to wait."""
@@ -337,34 +356,62 @@ class Meter:
         """Bound a wait, so that a resume reaches everyone soon, and spread it, so that not all come at once."""
         now = self._clock()
         seconds = min(max(0.0, wait.until - now), LONGEST_WAIT_SECONDS)
-        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why)
+        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why, is_turn=False)
 
-    def _take(self, asked: pacing.Change, reading: Reading, now: float) -> Grant | pacing.Wait:
-        """Try a change of the pace, together with the pause and the price."""
+    def _most(self, count: int, reading: Reading) -> int:
+        """Return how many calls may be asked for: one where it is a probe, and no more than there is money for."""
+        if reading.paused_until:
+            return 1
+        if self._budget_usd:
+            left = self._budget_usd - reading.spent_on(utc_day(self._clock()))
+            return max(1, min(count, int(left / PRICE_USD + 1e-6)))
+        return count
+
+    def _take(self, block: pacing.Block, reading: Reading, now: float) -> Sequence[Grant]:
+        """Try to take a block, together with the pause and the price."""
         today = utc_day(now)
-        values: dict[str, Any] = {**asked.values, ":seen_pause": reading.paused_until}
-        update = asked.update
-        condition = f"{asked.condition} AND paused_until = :seen_pause"
-        is_probe = reading.paused_until > 0  # its time is over: the one whose update succeeds is the probe
-        if asked.move is not pacing.Move.PARK:
-            values |= {":today": today, ":price": PRICE_USD}
-            if reading.spent_day == today:
-                update += ", spent_usd = spent_usd + :price"
-                condition += " AND spent_day = :today"
-                if self._budget_usd:
-                    condition += " AND spent_usd <= :left"
-                    values[":left"] = self._budget_usd - PRICE_USD + 1e-9
-            else:
-                update += ", spent_usd = :price, spent_day = :today"
-                condition += " AND spent_day < :today"
-            if is_probe:
-                update += ", paused_until = :probe_until"
-                values[":probe_until"] = now + PROBE_SECONDS
-        taken = self._run(update, condition, values)
-        outcome = pacing.outcome(asked, taken.paced, now)
-        if isinstance(outcome, pacing.Wait):
-            return outcome
-        return Grant(outcome, today, now + PROBE_SECONDS if is_probe else 0.0)
+        price = round(len(block.grants) * PRICE_USD, 6)
+        values: dict[str, Any] = {":seen_pause": reading.paused_until, ":today": today, ":price": price}
+        condition = "paused_until = :seen_pause"
+        if reading.spent_day == today:
+            update = "spent_usd = spent_usd + :price"
+            condition += " AND spent_day = :today"
+            if self._budget_usd:
+                condition += " AND spent_usd <= :left"
+                values[":left"] = self._budget_usd - price + 1e-9
+        else:
+            update = "spent_usd = :price, spent_day = :today"
+            condition += " AND spent_day < :today"
+        probe_until = 0.0
+        if reading.paused_until:  # its time is over: the one whose update succeeds is the probe
+            probe_until = values[":probe_until"] = now + PROBE_SECONDS
+            update += ", paused_until = :probe_until"
+        self._pace(reading.paced, block.state, update, condition, values)
+        return [Grant(grant, today, probe_until) for grant in block.grants]
+
+    def _park(self, park: pacing.Park, reading: Reading) -> Sequence[Wait]:
+        """Try to join the line of those who wait for their turn."""
+        length = park.count * park.stride
+        if reading.paced.parked_to < park.first:
+            update, condition = "SET parked_to = :to", "parked_to < :first"
+            values = {":to": park.first + length, ":first": park.first}
+        else:
+            update, condition = "SET parked_to = parked_to + :length", "parked_to >= :first AND parked_to <= :far"
+            values = {":length": length, ":first": park.first, ":far": park.far}
+        return [Wait(wait.until) for wait in park.waits(self._run(update, condition, values).paced.parked_to)]
+
+    def _pace(
+        self, seen: pacing.State, becomes: pacing.State, update: str, condition: str, values: Mapping[str, Any]
+    ) -> None:
+        """Try to write what the pace becomes, unless the one that was seen was overtaken meanwhile."""
+        before, after = asdict(seen), asdict(becomes)
+        changed = {name: value for name, value in after.items() if value != before[name]}
+        clauses = [f"{name} = :{name}" for name in changed] + ([update] if update else [])
+        self._run(
+            "SET " + ", ".join(clauses),
+            "version = :seen_version" + (f" AND {condition}" if condition else ""),
+            {f":{name}": value for name, value in changed.items()} | {":seen_version": seen.version, **values},
+        )
 
     def _spend(self, grant: Grant, usd: float) -> None:
         """Correct what a grant has counted as spent. What was granted yesterday no longer matters."""
@@ -383,7 +430,7 @@ class Meter:
             if cut is None:
                 return
             try:
-                self._run(cut.update, cut.condition, cut.values)
+                self._pace(reading.paced, cut, "", "", {})
             except ConditionFailedError as failed:
                 self._known = Reading.of_item(failed.item)
             else:

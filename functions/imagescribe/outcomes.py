@@ -1,7 +1,13 @@
 """What became of a message."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagescribe.announcements import ImageDescribed
 
 
 class Reason(StrEnum):
@@ -16,9 +22,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing is left to do for the message."""
+    """Nothing is left to do for the message, once what there is to announce is announced."""
 
     result: str
+    announces: ImageDescribed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +50,4 @@ class Dead:
     detail: str
 
 
-type Outcome = Done | Deferred | Dead
+Outcome = Done | Deferred | Dead  # no `type`: it is matched by isinstance

@@ -1,38 +1,18 @@
-"""The rate of the meter: when the next paid call may start, found from what the endpoint refuses.
+"""The rate of the meter: when the next paid calls may start, found from what the endpoint refuses.
 
-Pure arithmetic over one `State`, which is one DynamoDB item; the clock and the client are the caller's. Nothing
-here writes. `ask` and `refused` look at the last known copy of the item and answer with a `Change`: the one
-UpdateItem to try, as its UpdateExpression, ConditionExpression and values. It succeeds (ALL_NEW: pass the item to
-`outcome`) or fails on its condition (ALL_OLD: ask again with that copy)::
+Pure arithmetic over one `State`, which is one DynamoDB item; the clock and the client are the caller's. Nothing here
+writes. `ask` and `refused` look at the last known copy of the item and answer with the state that it becomes. The
+caller writes that on condition that the item still has the copy's `version`, and asks again with what it finds
+otherwise::
 
-    state = copy kept from this process's last update, or read once
     while attempts are left:
-        match pacing.ask(state, now, ceiling=…, chance=random()):
+        match pacing.ask(state, now, count, …):
+            case Block() as block: write block.state where version = state.version, or read state afresh
+            case Park() as park: move the line of those who wait on by park.count * park.stride
             case Wait() as wait: return wait
-            case Change() as change:
-                state, done = update_item(change)          # ALL_NEW when done, ALL_OLD when not
-                if done: return pacing.outcome(change, state, now)
 
-The moves, and what each is in DynamoDB:
-
-========  =================================================  ======================================================
-move      UpdateExpression                                   ConditionExpression
-========  =================================================  ======================================================
-take      SET next_start = next_start + spacing,             next_start >= :oldest AND next_start <= :horizon AND
-          granted = granted + :one                           next_start < step_at AND spacing >= :floor
-                                                             AND phase = :phase
-step      the same with a new spacing, computed here         version = :version AND next_start <= :horizon
-restart   the same from now, after nobody asked for a while  version = :version AND next_start < :oldest
-park      SET parked_to = parked_to + :stride                parked_to >= :first AND parked_to <= :far
-cut       SET spacing = :spacing, overloads = :overloads, …  version = :version
-note      SET suspicion = :suspicion, strays = :strays, …    version = :version
-========  =================================================  ======================================================
-
-*Take* is the common one: it names no value that another caller could have changed, so callers never conflict. The
-others are optimistic (`version`) and rare: a step each burst (below), a restart only when the schedule ran dry, a
-cut for each overload, a note for a refusal that is none. Everything else on the item (pause, budget, key) is left
-alone, and may be added to the expressions. A process does best to ask one thread after the other, so that the second
-knows what the first was told.
+Whole blocks of starts are asked for, those of one invocation at once, so that few updates meet. `parked_to`, the end
+of the line of those who wait, is no part of the version: many may join it at the same moment.
 
 How the limit is found and kept
 -------------------------------
@@ -57,13 +37,14 @@ How the limit is found and kept
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, IntEnum
+from enum import IntEnum
+from math import floor
 
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
 HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
 WARY_HORIZON = 0.25  # while the next call may well be refused: what is granted by then can't be taken back
+NEAR = 0.5  # ahead that a start is waited for by those who have not begun
 PROBING, PROBING_HORIZON = 1.03, 0.5  # the same for rates this much over the kept one
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
@@ -103,7 +84,7 @@ IDLE = 60.0  # without a call after which buckets are full and windows are over:
 LAP = 4.0  # over which demand is measured: about a call, so that invocations in step don't count as more
 DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
 UNUSED = 0.9  # what is left, for each lap, of a rate above that
-STRIDE = 0.6  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
+STRIDE = 0.5  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
 UNSURE_FARTHEST = 60.0  # ahead that callers are parked before a limit is known
 SLOW_FARTHEST, FARTHEST_CALLS = 120.0, 120.0  # and after: the least, and this many seconds for a call a second
 FARTHEST = 900.0  # ahead that callers are parked in order: a limit that rises is followed within that
@@ -171,27 +152,6 @@ class State:
     strays: int = 0
 
 
-class Move(Enum):
-    """What an update of the item does."""
-
-    TAKE = "take"
-    STEP = "step"
-    RESTART = "restart"
-    PARK = "park"
-    NOTE = "note"
-    CUT = "cut"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One UpdateItem to try."""
-
-    move: Move
-    update: str
-    condition: str
-    values: Mapping[str, float]
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Permission for one call at `start_at`; the rest is for `refused`."""
@@ -200,6 +160,44 @@ class Grant:
     spacing: float
     number: int
     overloads: int
+    is_bold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Permission for some calls, one or more, once the item is `state`."""
+
+    state: State
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Come back in order, each at a time of its own.
+
+    Attributes
+    ----------
+    count
+        How many come back.
+    first, far
+        The earliest time that the line ends at, and the latest at which it is joined.
+    stride
+        Seconds from one to the next.
+    """
+
+    count: int
+    first: float
+    far: float
+    stride: float
+
+    def waits(self, parked_to: float) -> tuple[Wait, ...]:
+        """Return who waits until when, by where the line ends after they joined it.
+
+        Whole seconds apart, as queues count: those whose turns are nearer to one another come back together, and make
+        one full invocation.
+        """
+        begins = parked_to - self.count * self.stride
+        return tuple(Wait(begins + floor(place * self.stride)) for place in range(self.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,59 +209,83 @@ class Wait:
 
 def fresh(now: float, *, ceiling: float = 0.0) -> State:
     """Return the state of a meter that has never been asked; `ceiling` in calls a minute, 0 for none."""
-    spacing = max(1 / FIRST_RATE, _floor(ceiling))
+    spacing = max(1 / FIRST_RATE, _least(ceiling))
     return State(
         next_start=now, spacing=spacing, step_at=now + FINDING_STEP, mark_at=now, base_at=now, lap_at=now - LAP
     )
 
 
-def ask(state: State, now: float, *, sure: bool = True, ceiling: float = 0.0, chance: float = 0.0) -> Change | Wait:
-    """Return the update that asks for one start, judged by the last known copy of the item.
+def ask(state: State, now: float, count: int = 1, *, ceiling: float = 0.0, chance: float = 0.0) -> Block | Park | Wait:
+    """Ask for so many starts. A block may hold fewer: then ask for the rest by itself.
 
     Parameters
     ----------
-    sure
-        Whether the copy is of this very moment, from a condition that just failed. An older one may have been
-        overtaken by other processes: then the common move is tried first.
     ceiling
         The operator's limit in calls a minute, 0 for none.
     chance
         A random number from 0 to 1 that spreads the callers who wait.
     """
-    floor = _floor(ceiling)
-    wary = state.phase in (Phase.FINDING, Phase.SHUT)
-    horizon = now + _horizon(state)
-    oldest = now - _slack(state.spacing, floor)
-    if state.next_start > horizon:
-        if wary:
+    least = _least(ceiling)
+    if state.next_start > now + _horizon(state):
+        if state.phase in (Phase.FINDING, Phase.SHUT):
             # Spread, or all who wait would come at once.
             return Wait(state.next_start - WARY_HORIZON * (1 - chance))
-        return _park(state, now, chance)
-    if sure and state.next_start < oldest:
-        return _restart(state, now, oldest, floor)
-    if sure and (state.next_start >= state.step_at or state.spacing < floor):
-        return _step(state, horizon, floor)
-    return Change(
-        Move.TAKE,
-        "SET next_start = next_start + spacing, granted = granted + :one",
-        "next_start >= :oldest AND next_start <= :horizon AND next_start < step_at AND spacing >= :floor"
-        " AND phase = :phase",
-        {":one": 1, ":oldest": oldest, ":horizon": horizon, ":floor": floor, ":phase": int(state.phase)},
-    )
+        return park(state, now, count, chance=chance)
+    taken = replace(state, version=state.version + 1)
+    grants: list[Grant] = []
+    while len(grants) < count and (not grants or taken.next_start <= now + _farthest(taken)):
+        advance = 0.0
+        if not grants and taken.next_start < now - _slack(taken.spacing, least):
+            taken, advance = _restarted(taken, now, least)
+        elif taken.next_start >= taken.step_at or taken.spacing < least:
+            taken, advance = _stepped(taken, least)
+        start, number = taken.next_start, taken.granted + 1
+        is_bold = taken.phase == Phase.FINDING
+        grants.append(Grant(max(now, start), taken.spacing, number, taken.overloads, is_bold))
+        taken = replace(taken, next_start=start + max(advance, taken.spacing), granted=number)
+    return Block(taken, tuple(grants))
 
 
-def outcome(change: Change, state: State, now: float) -> Grant | Wait:
-    """Return what a change of `ask` that succeeded means; `state` is the item after it."""
-    if change.move is Move.PARK:
-        return Wait(state.parked_to)
-    advance = change.values.get(":advance", state.spacing)
-    return Grant(max(now, state.next_start - advance), state.spacing, state.granted, state.overloads)
+def park(state: State, now: float, count: int, *, chance: float = 0.0) -> Park | Wait:
+    """Say when to come back to those who find the schedule full."""
+    longest = min(FARTHEST, max(SLOW_FARTHEST, FARTHEST_CALLS / state.spacing))
+    if state.phase == Phase.CONFIRMING:
+        longest = UNSURE_FARTHEST
+    if state.parked_to > now + longest:
+        return Wait(now + longest * (0.5 + chance / 2))
+    return Park(count, state.next_start - _horizon(state), now + longest, state.spacing * STRIDE)
+
+
+def is_void(state: State, grant: Grant) -> bool:
+    """Whether a grant that has not been used yet is no longer worth using."""
+    return grant.is_bold and grant.overloads < state.overloads
+
+
+def turned_away(
+    state: State, now: float, count: int, *, ceiling: float = 0.0, chance: float = 0.0
+) -> Park | tuple[Wait, ...]:
+    """Say who of so many need not even begin, because no start is near that would be left for them.
+
+    Who begins and then waits costs the requests of a beginning and keeps an invocation from others.
+    """
+    if state.phase == Phase.FINDING:
+        return ()  # where the rate doubles within a second, all can have a start
+    left = count
+    if state.next_start <= now + NEAR:
+        asked = ask(state, now, count, ceiling=ceiling)
+        left -= len(asked.grants) if isinstance(asked, Block) else 1
+    if not left:
+        return ()
+    if state.phase == Phase.SHUT:
+        return (Wait(state.next_start + chance),) * left
+    away = park(state, now, left, chance=chance)
+    return away if isinstance(away, Park) else (away,) * left
 
 
 def refused(
     state: State, grant: Grant, now: float, *, reset_at: float | None = None, ceiling: float = 0.0
-) -> Change | None:
-    """Return the update that answers a 429, None where its overload is known already.
+) -> State | None:
+    """Return what the item becomes by a 429, None where its overload is known already.
 
     Parameters
     ----------
@@ -290,9 +312,9 @@ def refused(
             is_overload = strays < STRAYS or 1 + before > SUSPICIOUS_LATER
     if not is_overload and until <= now:
         # So far just a stray: the calls before it were taken.
-        return _optimistic(
+        return replace(
             state,
-            Move.NOTE,
+            version=state.version + 1,
             mark_granted=state.mark_granted + 1,
             base_granted=state.base_granted + 1,
             suspicion=1 + before,
@@ -317,14 +339,14 @@ def refused(
         phase = Phase.SHUT
         if state.held_for >= LONG_SHUT or until > now:
             rate = min(rate, _shut(state, grant, end))
-    spacing = max(1 / max(rate, SLOWEST), _floor(ceiling))
+    spacing = max(1 / max(rate, SLOWEST), _least(ceiling))
     hold = min(LONGEST_HOLD, 2 * state.held_for if phase == Phase.SHUT else BREATHER * _burst(spacing))
     # While shut, the one call after the refused one was to wait for its verdict: its place is no use.
     start = max(now + hold, state.next_start) if state.phase == Phase.SHUT else max(now, state.next_start) + hold
     own_base = accepted >= ENOUGH
-    return _optimistic(
+    return replace(
         state,
-        Move.CUT,
+        version=state.version + 1,
         next_start=max(start, until),
         spacing=spacing,
         step_at=max(start, until) + (0.0 if phase == Phase.SHUT else _burst(spacing)),
@@ -334,12 +356,12 @@ def refused(
         age=0.0,
         held_for=hold,
         mark_at=max(start - hold, until),
-        mark_granted="granted",
+        mark_granted=state.granted,
         base_at=state.mark_at if own_base else state.base_at,
         base_granted=(state.mark_granted if own_base else state.base_granted) + 1,
         base_full=0 if own_base else state.base_full,
         suspicion=LEFT_SUSPICION,
-        refused_number="granted",
+        refused_number=state.granted,
         strays=0 if state.phase == Phase.FINDING else strays,
     )
 
@@ -375,16 +397,22 @@ def _through(calls: int, seconds: float, *, full: bool) -> float:
     return min(calls / (seconds + BURST_SECONDS), max(0.0, calls - BURST_CALLS) / seconds)
 
 
-def _step(state: State, horizon: float, floor: float) -> Change:
-    """Raise the rate: a burst of schedule (less while finding) went by without a gap."""
+def _stepped(state: State, least: float) -> tuple[State, float]:
+    """Raise the rate: a burst of schedule (less while finding) went by without a gap.
+
+    Returns
+    -------
+    State, float
+        With the new rate, and how many seconds the next call keeps for itself at the least.
+    """
     length = _length(state)
     passed = state.next_start - state.step_at + length
-    rate, age, advance = 1 / state.spacing, state.age, 0.0
+    rate, age, alone = 1 / state.spacing, state.age, 0.0
     phase = Phase(state.phase)
     match phase:
         case Phase.SHUT:
             # One call by itself, and the ones after it only where its refusal is not back in time.
-            advance, phase, age = (VERDICT, phase, 1.0) if age == 0 else (0.0, Phase.CONFIRMING, 0.0)
+            alone, phase, age = (VERDICT, phase, 1.0) if age == 0 else (0.0, Phase.CONFIRMING, 0.0)
         case Phase.FINDING:
             highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else FASTEST
             rate = min(highest, rate * 2 ** min(1.0, passed / DOUBLING))
@@ -397,86 +425,46 @@ def _step(state: State, horizon: float, floor: float) -> Change:
             rate = state.kept_rate * (1 + ((age - FLAT_AT) / CUBE) ** 3)
             if rate > RISEN * state.kept_rate:
                 phase = Phase.FINDING
-    spacing = max(1 / min(rate, FASTEST), floor)
-    stepped = replace(state, phase=phase, spacing=spacing)
-    change = _optimistic(
-        state,
-        Move.STEP,
-        " AND next_start <= :horizon",
-        next_start="next_start + :advance",
-        granted="granted + :one",
-        spacing=spacing,
-        step_at=state.next_start + (0.0 if phase == Phase.SHUT else _length(stepped)),
-        phase=int(phase),
-        age=age,
-    )
-    return replace(change, values=dict(change.values) | {":horizon": horizon, ":advance": max(spacing, advance)})
+    stepped = replace(state, phase=int(phase), spacing=max(1 / min(rate, FASTEST), least), age=age)
+    return replace(stepped, step_at=state.next_start + (0.0 if phase == Phase.SHUT else _length(stepped))), alone
 
 
-def _restart(state: State, now: float, oldest: float, floor: float) -> Change:
-    """Start the schedule again from now: it ran dry, and this time shows nothing of the limit."""
+def _restarted(state: State, now: float, least: float) -> tuple[State, float]:
+    """Start the schedule again from now: it ran dry, and this time shows nothing of the limit.
+
+    Returns
+    -------
+    State, float
+        As `_stepped` does.
+    """
     gap = now - state.next_start
     rate, kept, age = 1 / state.spacing, state.kept_rate, state.age
-    changed: dict[str, float | str] = {"mark_at": state.mark_at + gap, "base_at": state.base_at + gap}
+    restarted = replace(state, next_start=now, mark_at=state.mark_at + gap, base_at=state.base_at + gap)
     if gap > IDLE:
-        changed = {"mark_at": now, "mark_granted": "granted", "base_at": now, "base_granted": "granted", "base_full": 1}
-        changed |= {"lap_at": now - LAP, "lap_granted": "granted"}
+        restarted = replace(
+            restarted,
+            mark_at=now,
+            mark_granted=state.granted,
+            base_at=now,
+            base_granted=state.granted,
+            base_full=1,
+            lap_at=now - LAP,
+            lap_granted=state.granted,
+        )
         if state.phase != Phase.FINDING:
             rate, age = kept or rate, 0.0  # nothing is kept where the first overload came before any measure
     elif now - state.lap_at >= LAP:
-        changed |= {"lap_at": now, "lap_granted": "granted"}
+        restarted = replace(restarted, lap_at=now, lap_granted=state.granted)
         if state.phase == Phase.FINDING:
             kept = max(kept, (state.granted - state.lap_granted) / (now - state.lap_at))
             rate = min(rate, max(FIRST_RATE, DEMAND * kept, rate * UNUSED))
-    spacing = max(1 / rate, floor)
-    shut = state.phase == Phase.SHUT
-    change = _optimistic(
-        state,
-        Move.RESTART,
-        " AND next_start < :oldest",
-        next_start=now + max(spacing, VERDICT if shut else 0.0),
-        granted="granted + :one",
-        spacing=spacing,
-        step_at=now + (0.0 if shut else _length(state)),
-        kept_rate=kept,
-        age=1.0 if shut else age,
-        **changed,
-    )
-    return replace(change, values=dict(change.values) | {":oldest": oldest})
+    spacing = max(1 / rate, least)
+    if state.phase == Phase.SHUT:
+        return replace(restarted, spacing=spacing, kept_rate=kept, step_at=now, age=1.0), VERDICT
+    return replace(restarted, spacing=spacing, kept_rate=kept, step_at=now + _length(state), age=age), 0.0
 
 
-def _park(state: State, now: float, chance: float) -> Change | Wait:
-    """Give each caller who finds the schedule full a time of its own to come back."""
-    first = state.next_start - _horizon(state)
-    longest = min(FARTHEST, max(SLOW_FARTHEST, FARTHEST_CALLS / state.spacing))
-    if state.phase == Phase.CONFIRMING:
-        longest = UNSURE_FARTHEST
-    far = now + longest
-    if state.parked_to > far:
-        return Wait(now + longest * (0.5 + chance / 2))
-    if state.parked_to < first:
-        return Change(Move.PARK, "SET parked_to = :first", "parked_to < :first", {":first": first})
-    return Change(
-        Move.PARK,
-        "SET parked_to = parked_to + :stride",
-        "parked_to >= :first AND parked_to <= :far",
-        {":stride": state.spacing * STRIDE, ":first": first, ":far": far},
-    )
-
-
-def _optimistic(state: State, move: Move, condition: str = "", **changed: float | str) -> Change:
-    """Return a change that holds only if no other optimistic one came between; a string is an expression."""
-    terms = [f"{name} = {value if isinstance(value, str) else ':' + name}" for name, value in changed.items()]
-    values = {f":{name}": value for name, value in changed.items() if not isinstance(value, str)}
-    return Change(
-        move,
-        "SET " + ", ".join(terms) + ", version = version + :one",
-        "version = :version" + condition,
-        values | {":version": state.version, ":one": 1},
-    )
-
-
-def _floor(ceiling: float) -> float:
+def _least(ceiling: float) -> float:
     """Return the least spacing in seconds under a ceiling in calls a minute."""
     return 60 / ceiling if ceiling > 0 else 0.0
 
@@ -494,11 +482,16 @@ def _horizon(state: State) -> float:
     return PROBING_HORIZON if probing else HORIZON
 
 
+def _farthest(state: State) -> float:
+    """Return how many seconds ahead a block that begins within the horizon may end."""
+    return WARY_HORIZON if state.phase == Phase.SHUT else HORIZON
+
+
 def _length(state: State) -> float:
     """Return the seconds of schedule between two steps."""
     return FINDING_STEP if state.phase == Phase.FINDING else _burst(state.spacing)
 
 
-def _slack(spacing: float, floor: float) -> float:
+def _slack(spacing: float, least: float) -> float:
     """Return how late a start may be taken up and still keep its place; not at all where an operator counts."""
-    return 0.0 if floor else _burst(spacing) / 2
+    return 0.0 if least else _burst(spacing) / 2

@@ -1,14 +1,15 @@
-"""The way of one image: inspect, claim, describe, tag, record, announce."""
+"""The way of one image: inspect, claim, describe, tag, record; what there is to announce comes with the outcome."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.announcements import Announcements
+from imagescribe.announcements import ImageDescribed
 from imagescribe.answers import AccountFault, Answer, Description, Limited, Refusal, Rejected, Transient
 from imagescribe.api_key import ApiKey
 from imagescribe.backoff import full_jitter
@@ -16,11 +17,12 @@ from imagescribe.catalog import Begun, Catalog, Finished, Status, Superseded
 from imagescribe.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.ledger import SAVE_RETRY_SECONDS, Busy, Claimed, Ledger
-from imagescribe.meter import Meter, Wait
+from imagescribe.meter import Grant, Meter, Wait
 from imagescribe.objects import Objects, unfit
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.settings import Settings
 from imagescribe.tags import tag_value
+from imagescribe.turns import Turns
 from imagescribe.uploads import Deletion, ObjectEvent, Upload
 
 MOST_WAIT_SECONDS: Final = 4.0  # for a call's start, inside the invocation
@@ -28,8 +30,11 @@ MOST_WAIT_SECONDS: Final = 4.0  # for a call's start, inside the invocation
 SECONDS_AROUND_A_CALL: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + 15
 """What must be left of an invocation beside the wait for an answer: waiting for the start, connecting, saving it."""
 
+STALE_SECONDS: Final = 2.5
+"""After a wait as long as this the object is looked at again before it is paid for: most waits are shorter."""
+
 LOOK_AGAIN_SECONDS: Final = 0.5
-"""After a wait as long as this, the object may have become another one, which is not worth paying for."""
+"""The same before it is tagged: saving may have taken its time."""
 
 BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
 
@@ -63,14 +68,15 @@ class Pipeline:
     catalog: Catalog
     api_key: ApiKey
     meter: Meter
+    turns: Turns
     endpoint: Endpoint
-    announcements: Announcements
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
 
     def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
         """Lead one image its whole way, as far as it gets this time."""
+        looked_at = self.clock()
         found = self.objects.inspect(event)
         if found is None:
             self.catalog.remove(event)
@@ -98,9 +104,7 @@ class Pipeline:
                 return Done("superseded by a later event")
             case Finished(status, prompt):
                 # If it came to its end in an earlier try of this very message, the event may not have been sent.
-                if status is Status.DESCRIBED and prompt and not this_try.is_first:
-                    self.announcements.described(event, prompt)
-                return Done(status)
+                return Done(status, ImageDescribed(event, prompt) if prompt and not this_try.is_first else None)
             case Begun() as record:
                 pass
 
@@ -111,7 +115,7 @@ class Pipeline:
             case Busy(lease_until):
                 return self._wait(event, record, "the same picture is being described", self._after_busy(lease_until))
             case Description() as description:
-                return self._finish(event, record, description)
+                return self._finish(event, record, description, looked_at)
             case Claimed():
                 return self._pay(event, record, this_try)
 
@@ -119,35 +123,51 @@ class Pipeline:
         """Make the paid call for a claimed upload, and give the claim back unless it was paid for."""
         paid = False
         try:
-            if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
-                return self._wait(upload, record, "no time was left for a call", self.clock())
-            try:
-                key = self.api_key.get()
-            except NoApiKeyError as error:
-                self.meter.account_fault(str(error))
-                return self._refused(upload, record, AccountFault(str(error)))
-            asked_at = self.clock()
-            grant = self.meter.ask(MOST_WAIT_SECONDS)
-            if isinstance(grant, Wait):
-                return self._wait(upload, record, grant.why, grant.until)
-            if self.clock() - asked_at > LOOK_AGAIN_SECONDS and not self._is_current(upload):
-                self.meter.give_back(grant)
-                return self._overtaken(upload)
-            answer = self._call(upload, key)
+            called = self._call_in_turn(upload, record, this_try)
+            if isinstance(called, Outcome):
+                return called
+            grant, answer = called
             if not isinstance(answer, Description):
                 self.meter.report(grant, answer)
                 return self._refused(upload, record, answer)
-            if upload.version_id is None and not self._is_current(upload, this_try.ends_at):
-                # The endpoint may have read the new picture, so nobody knows what was described.
-                self.meter.report(grant, answer)
-                return self._overtaken(upload)
+            looked_at = -inf
+            if upload.version_id is None:
+                looked_at = self.clock()
+                if not self._is_current(upload, this_try.ends_at):
+                    # The endpoint may have read the new picture, so nobody knows what was described.
+                    self.meter.report(grant, answer)
+                    return self._overtaken(upload)
             paid = True
             description = self.ledger.save(upload, answer, this_try.ends_at)
             self.meter.report(grant, answer)
-            return self._finish(upload, record, description)
+            return self._finish(upload, record, description, looked_at)
         finally:
             if not paid:
                 self.ledger.release(upload, this_try.holder)
+
+    def _call_in_turn(self, upload: Upload, record: Begun, this_try: Try) -> tuple[Grant, Answer] | Outcome:
+        """Call the endpoint when the meter says so, again where it was too early for it but the next turn is near."""
+        if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
+            return self._wait(upload, record, "no time was left for a call", self.clock())
+        try:
+            key = self.api_key.get()
+        except NoApiKeyError as error:
+            self.meter.account_fault(str(error))
+            return self._refused(upload, record, AccountFault(str(error)))
+        give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, ""
+        while True:
+            asked_at = self.clock()
+            turn = self.turns.take(this_try.holder, give_up_at)
+            if isinstance(turn, Wait):
+                return self._wait(upload, record, refusal or turn.why, turn.until)
+            if self.clock() - asked_at > STALE_SECONDS and not self._is_current(upload):
+                self.meter.give_back(turn)
+                return self._overtaken(upload)
+            answer = self._call(upload, key)
+            if not isinstance(answer, Limited) or self.clock() >= give_up_at:
+                return turn, answer
+            self.meter.report(turn, answer)
+            refusal = answer.detail
 
     def _call(self, upload: Upload, key: str) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
@@ -182,15 +202,14 @@ class Pipeline:
                 wait = full_jitter(self.settings.retry_base_seconds, attempts, self.random)
                 return self._wait(upload, Begun(record.status, attempts), detail, self.clock() + wait)
 
-    def _finish(self, upload: Upload, record: Begun, description: Description) -> Outcome:
-        """Tag, record and announce a description that is paid for."""
+    def _finish(self, upload: Upload, record: Begun, description: Description, looked_at: float) -> Outcome:
+        """Tag and record a description that is paid for."""
         prompt = description.prompt
         if prompt is None:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
             self.catalog.give_up(upload, Status.DEAD, detail, record.attempts)
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {description.body[:200]}")
-        # Looked at right before, since saving may have taken its time.
-        if not self._is_current(upload):
+        if self.clock() - looked_at > LOOK_AGAIN_SECONDS and not self._is_current(upload):
             return self._overtaken(upload)
         tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt))
         if tags is None:
@@ -201,8 +220,7 @@ class Pipeline:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
                 self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(standing))
             return Done("superseded by a later event")
-        self.announcements.described(upload, prompt)
-        return Done("described")
+        return Done("described", ImageDescribed(upload, prompt))
 
     def _close(self, upload: Upload, record: Begun, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""

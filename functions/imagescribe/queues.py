@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from imagescribe.errors import ImageScribeError
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ _CONTROLS = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U00
 """What SQS refuses in a message: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
 
 
+class NotHiddenError(ImageScribeError):
+    """The queue did not hide some messages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One delivery of a message from the upload queue.
@@ -46,7 +51,7 @@ class Delivery:
     receipt_handle: str
     body: str
     receives: int
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -68,6 +73,11 @@ class Delivery:
         """Whether nobody can have begun with this message before."""
         return self.receives == 1 and not self.attributes
 
+    @property
+    def is_worn(self) -> bool:
+        """Whether it was delivered so often that it is sent afresh instead of hidden once more."""
+        return self.receives >= RECEIVES_BEFORE_RENEWAL
+
 
 class UploadQueue:
     """The upload queue and the dead-letter queue behind it."""
@@ -81,7 +91,7 @@ class UploadQueue:
         self._clock = clock
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
-        """Do with a message what its outcome asks. True where the poller may delete it."""
+        """Do with a message what its outcome asks, except for hiding it. True where the poller may delete it."""
         match outcome:
             case Done():
                 return True
@@ -89,26 +99,45 @@ class UploadQueue:
                 attributes = {**delivery.attributes, "reason": reason, "detail": detail}
                 self._send(self._dead_letter_url, delivery.body, attributes)
                 return True
-            case Deferred(until):
-                return self._defer(delivery, until)
+            case Deferred(until) if delivery.is_worn:
+                renewals = int(delivery.attributes.get("renewals", 0)) + 1
+                attributes = {**delivery.attributes, "renewals": str(renewals)}
+                self._send(self._url, delivery.body, attributes, min(self._seconds_to(until), MAX_DELAY_SECONDS))
+                return True
+            case Deferred():
+                return False
+
+    def hide(self, deferred: Sequence[tuple[Delivery, Deferred]]) -> None:
+        """Hide messages until their times, those of one invocation with one request.
+
+        Raises
+        ------
+        NotHiddenError
+            The queue refused some of them: they come back when their visibility time-out is over.
+        """
+        if not deferred:
+            return
+        answer = self._client.change_message_visibility_batch(
+            QueueUrl=self._url,
+            Entries=[
+                {
+                    "Id": str(number),
+                    "ReceiptHandle": delivery.receipt_handle,
+                    "VisibilityTimeout": min(self._seconds_to(outcome.until), MAX_VISIBILITY_SECONDS),
+                }
+                for number, (delivery, outcome) in enumerate(deferred)
+            ],
+        )
+        if failed := answer.get("Failed"):
+            reasons = ", ".join(f"{deferred[int(each['Id'])][0].message_id}: {each['Code']}" for each in failed)
+            raise NotHiddenError(f"the queue did not hide {len(failed)} of {len(deferred)} messages ({reasons})")
 
     def send(self, body: str) -> None:
         """Put a message on the upload queue."""
         self._send(self._url, body, {})
 
-    def _defer(self, delivery: Delivery, until: float) -> bool:
-        seconds = max(0, ceil(until - self._clock()))
-        if delivery.receives >= RECEIVES_BEFORE_RENEWAL:
-            renewals = int(delivery.attributes.get("renewals", 0)) + 1
-            attributes = {**delivery.attributes, "renewals": str(renewals)}
-            self._send(self._url, delivery.body, attributes, min(seconds, MAX_DELAY_SECONDS))
-            return True
-        self._client.change_message_visibility(
-            QueueUrl=self._url,
-            ReceiptHandle=delivery.receipt_handle,
-            VisibilityTimeout=min(seconds, MAX_VISIBILITY_SECONDS),
-        )
-        return False
+    def _seconds_to(self, until: float) -> int:
+        return max(0, ceil(until - self._clock()))
 
     def _send(self, url: str, body: str, attributes: Mapping[str, str], delay_seconds: int = 0) -> None:
         self._client.send_message(

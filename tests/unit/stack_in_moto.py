@@ -75,7 +75,7 @@ class StackInMoto:
         """The meter as a function has it."""
         budget = float(self.parameters.get("DailyBudgetUsd", 0))
         table = self.outputs["LedgerTableName"]
-        return Meter(self.dynamodb, table, budget_usd=budget, clock=self.clock, sleep=self.clock.sleep)
+        return Meter(self.dynamodb, table, budget_usd=budget, clock=self.clock)
 
     def reading(self) -> Reading:
         return self.meter().read()

@@ -29,6 +29,7 @@ from imagescribe.objects import Objects
 from imagescribe.pipeline import Pipeline
 from imagescribe.queues import Delivery, UploadQueue
 from imagescribe.settings import Settings
+from imagescribe.turns import Turns
 from imagescribe.uploads import Deletion, Upload
 from tests.factories import API_KEY, Clock, eventbridge_body, unique
 from tests.unit.fake_endpoint import FakeEndpoint
@@ -122,7 +123,10 @@ class Bus:
 
     def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (theirs)
         if self.refuses:
-            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]}
+            return {
+                "FailedEntryCount": len(Entries),
+                "Entries": [{"ErrorCode": "ThrottlingException"} for _ in Entries],
+            }
         self.events += [json.loads(entry["Detail"]) for entry in Entries]
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
 
@@ -217,21 +221,23 @@ class Stage:
             }
         )
         dynamodb: Any = self.dynamodb
+        meter = self.new_meter(daily_budget_usd=settings.daily_budget_usd)
         self.pipeline = Pipeline(
             settings=settings,
             objects=Objects(self.s3),  # type: ignore[arg-type]  # a Service stands for its client
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
             api_key=ApiKey(self.secrets, settings.api_key_secret_arn),  # type: ignore[arg-type]
-            meter=self.new_meter(daily_budget_usd=settings.daily_budget_usd),
+            meter=meter,
+            turns=Turns(meter, self.clock, self.clock.sleep),
             endpoint=self.endpoint,  # type: ignore[arg-type]
-            announcements=Announcements(self.bus),  # type: ignore[arg-type]
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),
         )
         self.queue = UploadQueue(self.sqs, self.upload_queue_url, self.dead_letter_queue_url, self.clock)  # type: ignore[arg-type]
         self.describe._pipeline, self.describe._queue = self.pipeline, self.queue
+        self.describe._announcements = Announcements(self.bus)  # type: ignore[arg-type]
 
     def new_meter(self, daily_budget_usd: float = 0.0) -> Meter:
         """The meter as one more process sees it."""
@@ -241,7 +247,6 @@ class Stage:
             budget_usd=daily_budget_usd,
             first_pause_seconds=16.0,
             clock=self.clock,
-            sleep=self.clock.sleep,
             random=Random(1),
         )
         meter.read()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imagescribe.announcements import AnnouncementError, Announcements
+from imagescribe.announcements import Announcements, ImageDescribed
 from tests.factories import make_upload, unique
 
 if TYPE_CHECKING:
@@ -15,11 +15,22 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-class RefusingBus:
-    """A bus that answers 200 and takes nothing, as EventBridge does where an entry fails."""
+class CountingBus:
+    """A bus that takes every event but those of some images, and keeps the requests."""
 
-    def put_events(self, **_arguments: object) -> object:
-        return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "later"}]}
+    def __init__(self, refused: str = "no image") -> None:
+        self.refused = refused
+        self.requests: list[list[dict[str, Any]]] = []
+
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (theirs)
+        self.requests.append(Entries)
+        refused = [self.refused in entry["Detail"] for entry in Entries]
+        entries = [{"ErrorCode": "InternalFailure"} if each else {"EventId": "1"} for each in refused]
+        return {"FailedEntryCount": sum(refused), "Entries": entries}
+
+
+def described(number: int, prompt: str = "a cat") -> ImageDescribed:
+    return ImageDescribed(make_upload(key=f"cat-{number}.png"), prompt)
 
 
 @pytest.mark.parametrize("version_id", [None, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"])
@@ -34,7 +45,7 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
     eventbridge.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
 
     upload = make_upload(key="holiday photos/Café 🦊.png", version_id=version_id)
-    Announcements(eventbridge).described(upload, 'It\'s "quoted", 5 % 写真')
+    assert Announcements(eventbridge).send([ImageDescribed(upload, 'It\'s "quoted", 5 % 写真')]) == [None]
 
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     event = json.loads(message["Body"])
@@ -52,6 +63,30 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
     eventbridge.remove_targets(Rule=rule, Ids=["queue"])
 
 
-def test_an_event_that_the_bus_refuses_is_an_error_with_its_code() -> None:
-    with pytest.raises(AnnouncementError, match="InternalFailure"):
-        Announcements(RefusingBus()).described(make_upload(), "a cat")  # type: ignore[arg-type]
+def test_those_that_the_bus_refuses_are_told_from_the_others() -> None:
+    bus = CountingBus(refused="cat-1.png")
+    errors = Announcements(bus).send([described(number) for number in range(3)])  # type: ignore[arg-type]
+    assert errors == [None, "InternalFailure", None]
+
+
+def test_a_batch_is_one_request() -> None:
+    bus = CountingBus()
+    assert Announcements(bus).send([described(number) for number in range(10)]) == [None] * 10  # type: ignore[arg-type]
+    assert len(bus.requests) == 1
+
+
+@pytest.mark.parametrize("length", [0, 1_000, 60_000, 131_072])
+def test_no_request_is_larger_than_the_bus_takes(length: int) -> None:
+    bus = CountingBus(refused="cat-24.png")
+    errors = Announcements(bus).send([described(number, "é" * (length // 2)) for number in range(25)])  # type: ignore[arg-type]
+    assert errors == [None] * 24 + ["InternalFailure"]
+    for request in bus.requests:
+        assert len(request) <= 10
+        assert sum(len("".join(entry.values()).encode()) for entry in request) <= 256 * 1024
+    assert len(bus.requests) == (3 if length <= 1_000 else 25 if length > 100_000 else 7)
+
+
+def test_nothing_to_announce_is_no_request() -> None:
+    bus = CountingBus()
+    assert Announcements(bus).send([]) == []  # type: ignore[arg-type]
+    assert bus.requests == []

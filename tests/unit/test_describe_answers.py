@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from imagescribe.answers import PRICE_USD
+from imagescribe.pipeline import MOST_WAIT_SECONDS
 from tests.factories import make_picture
 from tests.unit.fake_endpoint import Fault, Reply, prompt_of
 from tests.unit.stage import Stage, aws_error
@@ -73,7 +74,7 @@ def test_an_unreadable_answer_is_not_paid_again_when_its_message_comes_back(stag
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({"retry-after": "30"}, 30), ({}, 4), ({"x-rate-limit-reset-at-utc": "SOON"}, 50)],
+    [({"retry-after": "30"}, 30), ({"x-rate-limit-reset-at-utc": "SOON"}, 50)],
 )
 def test_a_limited_call_waits_until_the_limit_is_reset_and_is_no_attempt(
     stage: Stage, headers: dict[str, str], seconds: float
@@ -98,6 +99,29 @@ def test_a_limited_call_waits_until_the_limit_is_reset_and_is_no_attempt(
     stage.settle()
     assert stage.record(upload)["prompt"] == prompt_of(PICTURE)  # type: ignore[index]
     assert stage.endpoint.paid.total() == 1
+
+
+def test_a_limited_call_is_made_again_at_once_where_its_next_turn_is_near(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.endpoint.says(Reply(429, '{"error": "slow down"}'))
+    started = stage.clock.now
+    stage.invoke()
+    assert stage.record(upload)["status"] == "described"  # type: ignore[index]
+    assert (stage.meter()["overloads"], stage.endpoint.paid.total()) == (1, 1)
+    assert stage.clock.now - started <= MOST_WAIT_SECONDS + 1
+    assert stage.sqs.count("change_message_visibility_batch") == 0
+
+
+def test_a_call_that_is_refused_again_and_again_goes_round_with_the_endpoints_words(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.endpoint.always_says(Reply(429, '{"error": "slow down"}'))
+    started = stage.clock.now
+    stage.invoke()
+    record = stage.record(upload)
+    assert record is not None
+    assert (record["status"], record["error"], record["attempts"]) == ("waiting", "429: slow down", 0)
+    assert stage.clock.now - started <= MOST_WAIT_SECONDS + 1
+    assert stage.paid(upload) is None
 
 
 def test_images_that_a_limit_refused_together_come_back_one_after_the_other(quick_stage: Stage) -> None:

@@ -41,7 +41,7 @@ def test_the_function_starts_with_what_the_template_sets(stage: Stage) -> None:
     settings = Settings.from_environment({name: ENVIRONMENT[name] for name in variables})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        pipeline, _queue = stage.describe._assemble(settings)
+        pipeline, _queue, _announcements = stage.describe._assemble(settings)
     assert pipeline.settings == settings
 
 
@@ -224,18 +224,6 @@ def test_others_in_the_batch_of_a_call_that_hangs_are_done(stage: Stage) -> None
         assert stage.invoke() == 4
         assert statuses(stage, well, *copies) == ["described"] * 4
         assert len(stage.last_answer["batchItemFailures"]) == 1
-
-
-def test_a_dead_letter_that_can_not_be_sent_until_the_invocation_ends_is_tried_again(stage: Stage) -> None:
-    stage.send("no JSON")
-    with an_endpoint_that_hangs(stage) as may_go_on:
-        stage.sqs.before["send_message"] = lambda _parameters: may_go_on.wait(20)
-        assert stage.invoke() == 1
-        assert len(stage.last_answer["batchItemFailures"]) == 1
-        stage.sqs.before.clear()
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]
-    stage.settle()
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]  # a duplicate, and no loss
 
 
 # ── Waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────────

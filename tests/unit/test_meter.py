@@ -25,6 +25,7 @@ from imagescribe.meter import (
     utc_day,
 )
 from imagescribe.settings import Settings
+from imagescribe.turns import Turns
 from tests.factories import Clock, make_description
 from tests.unit.conftest import make_table
 from tests.unit.in_memory.dynamodb import InMemoryDynamoDB
@@ -57,7 +58,6 @@ class Invocations:
             budget_usd=self.budget_usd,
             first_pause_seconds=FIRST_PAUSE,
             clock=self.clock,
-            sleep=self.clock.sleep,
             random=Random(1),
         )
 
@@ -70,13 +70,18 @@ class Invocations:
     def item(self) -> dict[str, Any]:
         return get(self.client, self.table, METER_KEY) or {}
 
+    def ask(self, meter: Meter | None = None, patience: float = 4.0) -> Grant | Wait:
+        """Ask as an image does that comes alone."""
+        turns = Turns(meter or self.meter, self.clock, self.clock.sleep)
+        return turns.take("the only one", self.clock.now + patience)
+
     def granted(self, meter: Meter | None = None) -> Grant:
-        grant = (meter or self.meter).ask(4)
+        grant = self.ask(meter)
         assert isinstance(grant, Grant)
         return grant
 
     def refused(self, meter: Meter | None = None) -> Wait:
-        wait = (meter or self.meter).ask(4)
+        wait = self.ask(meter)
         assert isinstance(wait, Wait)
         return wait
 
@@ -115,7 +120,7 @@ def either(request: pytest.FixtureRequest, dynamodb: DynamoDBClient, clock: Cloc
 def test_the_first_call_ever_is_granted_at_once(clock: Clock) -> None:
     calls = Invocations(InMemoryDynamoDB(), "ledger", clock)
     started = clock.now
-    assert isinstance(calls.meter.ask(4), Grant)
+    assert isinstance(calls.ask(), Grant)
     assert clock.now - started < 0.01
 
 
@@ -186,7 +191,7 @@ def test_a_budget_is_never_passed_however_many_ask_at_once() -> None:
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(50) as pool:
-            asked = list(pool.map(lambda meter: meter.ask(4), [calls.another() for _ in range(50)]))
+            asked = list(pool.map(calls.ask, [calls.another() for _ in range(50)]))
     finally:
         sys.setswitchinterval(interval)
     assert sum(isinstance(each, Grant) for each in asked) == 20
@@ -207,7 +212,7 @@ def test_what_may_have_been_billed_is_not_given_back(with_budget: Invocations) -
 def test_what_the_endpoint_says_a_call_cost_is_what_counts(with_budget: Invocations) -> None:
     with_budget.meter.report(with_budget.granted(), make_description(cost_usd=0.04))
     assert float(with_budget.item()["spent_usd"]) == pytest.approx(0.04)
-    assert isinstance(with_budget.meter.ask(4), Wait)
+    assert isinstance(with_budget.ask(), Wait)
 
 
 def test_the_next_utc_day_has_its_own_budget(either: Invocations) -> None:
@@ -241,7 +246,7 @@ def test_a_process_whose_clock_is_behind_does_not_bring_yesterday_back(with_budg
     calls.granted()
     calls.clock.now = MIDNIGHT - 0.1
     behind = calls.another()
-    assert isinstance(behind.ask(0.0), Wait)
+    assert isinstance(calls.ask(behind, 0.0), Wait)
     assert calls.item()["spent_day"] == utc_day(MIDNIGHT)
 
 
@@ -313,7 +318,7 @@ def test_a_process_that_knows_nothing_of_failures_does_not_write_for_a_success(c
     before = calls.item()
     meter.report(calls.granted(meter), make_description())
     after = calls.item()
-    assert {name for name in after if after[name] != before[name]} <= {"next_start", "granted", "spent_usd"}
+    assert {name for name in after if after[name] != before[name]} <= {"next_start", "granted", "spent_usd", "version"}
 
 
 # ── After a pause: the probe ─────────────────────────────────────────────────────────────────────────────────────────
@@ -326,7 +331,7 @@ def test_when_a_pause_is_over_exactly_one_call_goes_first_and_the_others_wait_fo
     for meter in others:
         meter.read()
     calls.pause_over()
-    asked = [meter.ask(0) for meter in others]
+    asked = [calls.ask(meter, 0) for meter in others]
     [probe] = [each for each in asked if isinstance(each, Grant)]
     assert probe.probe_until == pytest.approx(calls.clock.now + PROBE_SECONDS, abs=0.1)
     for each in asked:
@@ -377,7 +382,7 @@ def test_a_probe_that_never_comes_back_is_followed_by_another(calls: Invocations
     lost = calls.granted()
     calls.clock.sleep(PROBE_SECONDS + 1)
     calls.granted(calls.another())
-    assert isinstance(calls.another().ask(0), Wait)
+    assert isinstance(calls.ask(calls.another(), 0), Wait)
     calls.meter.report(lost, make_description())  # it was only slow: another one decides by now
     assert calls.item()["paused_by"] == PausedBy.ACCOUNT
 
@@ -479,7 +484,7 @@ def test_who_has_patience_sleeps_until_the_start_and_who_has_none_is_told_when(
     calls.granted()
     calls.granted()
     started = clock.now
-    wait = calls.meter.ask(0)
+    wait = calls.ask(patience=0)
     assert isinstance(wait, Wait)
     assert wait.why == "the endpoint's rate limit"
     assert wait.until > started
@@ -502,8 +507,8 @@ def test_nobody_waits_for_ever_where_the_item_changes_under_each_request(calls: 
             request["ConditionExpression"] += " AND attribute_exists(nothing)"
             return calls.client.update_item(**request)
 
-    meter = Meter(Restless(), calls.table, clock=calls.clock, sleep=calls.clock.sleep, random=Random(1))  # type: ignore[arg-type]
-    wait = meter.ask(1e9)
+    meter = Meter(Restless(), calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]
+    wait = calls.ask(meter, 1e9)
     assert isinstance(wait, Wait)
     assert wait.why == "the endpoint's rate limit"
     grant = Grant(calls.granted().paced, utc_day(calls.clock.now))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from imagescribe.pipeline import LOOK_AGAIN_SECONDS
 from imagescribe.uploads import Deletion, Upload
 from tests.factories import make_picture
 from tests.unit import stages
@@ -120,6 +121,7 @@ def test_an_overwrite_while_the_answer_is_being_saved_never_puts_the_old_prompt_
     new: list[Upload] = []
 
     def overwrite() -> None:
+        stage.clock.sleep(LOOK_AGAIN_SECONDS + 0.1)
         new.append(stage.store(KEY, NEW))
         if is_done_at_once:  # by another invocation, while this one still waits for its table
             prompt = prompt_of(NEW)

@@ -1,44 +1,69 @@
+"""The rate is found from refusals alone, one limit holds for all callers, and who waits knows for how long."""
+
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
-import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from imagescribe import pacing
-from imagescribe.pacing import Change, Grant, Move, Phase, State, Wait
-from tests.bench.pacing.candidates import Chosen
-from tests.bench.pacing.scenarios import Kind, Scenario, Stray, run
-from tests.bench.pacing.table import Item
+from imagescribe.pacing import Block, Grant, Park, Phase, State, Wait
+from tests.bench.pacing.candidates import Chosen, Item
+from tests.bench.pacing.endpoint import LATENCY
+from tests.bench.pacing.scenarios import Figures, Kind, Scenario, Stray, run
 
 NOW = 1_795_000_000.0
-LATENCY = 4.0
+CLOSE = 1e-5  # s: a float of such a time is good to less than a microsecond
 
 ceilings = st.sampled_from([0.0, 5.0, 30.0, 600.0, 3000.0])
 gaps = st.lists(st.floats(0.0, 3.0), min_size=5, max_size=120)
+batches = st.integers(1, 12)
+rates = st.floats(pacing.SLOWEST, 5.0) | st.floats(5.0, pacing.FASTEST)
 
 
-def asked(item: Item, now: float, *, ceiling: float = 0.0, known: State | None = None) -> Grant | Wait:
-    """Ask as a caller does: by a copy that may be old, then by what the failed condition showed."""
-    copy, sure = known or item.read(), known is None
-    for _ in range(8):
-        change = pacing.ask(copy, now, sure=sure, ceiling=ceiling)
-        if isinstance(change, Wait):
-            return change
-        copy, done = item.update(change)
-        if done:
-            return pacing.outcome(change, copy, now)
-        sure = True
+def asked_for(
+    item: Item, now: float, count: int, *, ceiling: float = 0.0, known: State | None = None
+) -> Sequence[Grant | Wait]:
+    """Ask as a caller does: by a copy that may be old, then by what is there, until each has an answer."""
+    copy = known or item.state
+    answers: list[Grant | Wait] = []
+    for _ in range(2 * count + 8):
+        left = count - len(answers)
+        if not left:
+            return answers
+        match pacing.ask(copy, now, left, ceiling=ceiling):
+            case Wait() as wait:
+                answers += [wait] * left
+            case Park() as park:
+                answers += item.park(park) or ()
+            case Block() as block if item.replace(copy, block.state):
+                answers += block.grants
+        copy = item.state
     raise AssertionError("no end to the attempts")
 
 
+def asked(item: Item, now: float, *, ceiling: float = 0.0, known: State | None = None) -> Grant | Wait:
+    return asked_for(item, now, 1, ceiling=ceiling, known=known)[0]
+
+
+def granted(answers: Sequence[Grant | Wait]) -> list[Grant]:
+    return [answer for answer in answers if isinstance(answer, Grant)]
+
+
+def granted_one(item: Item, now: float) -> Grant:
+    answer = asked(item, now)
+    assert isinstance(answer, Grant)
+    return answer
+
+
 def refuse(item: Item, grant: Grant, now: float, *, reset_at: float | None = None, ceiling: float = 0.0) -> bool:
-    change = pacing.refused(item.read(), grant, now, reset_at=reset_at, ceiling=ceiling)
-    return change is not None and item.update(change)[1]
+    cut = pacing.refused(item.state, grant, now, reset_at=reset_at, ceiling=ceiling)
+    return cut is not None and item.replace(item.state, cut)
 
 
 def keeping(rate: float, **changed: float) -> State:
@@ -48,173 +73,309 @@ def keeping(rate: float, **changed: float) -> State:
     return replace(kept, **changed)  # type: ignore[arg-type]  # by name
 
 
-def grants_over(item: Item, seconds: float, every: float = 0.01) -> list[Grant]:
-    found = []
-    for tick in range(int(seconds / every)):
-        answer = asked(item, NOW + tick * every)
-        if isinstance(answer, Grant):
-            found.append(answer)
-    return found
+def full(rate: float, **changed: float) -> State:
+    """Return a state whose schedule has no start left near enough to be granted."""
+    return keeping(rate, next_start=NOW + pacing.HORIZON + 0.5, **changed)
 
 
-@given(ceiling=ceilings.filter(bool), waits=gaps, burst=st.integers(1, 12), refusals=st.sets(st.integers(0, 300)))
-@settings(max_examples=60, deadline=None)
+def grants_over(item: Item, seconds: float, every: float = 0.01, count: int = 1) -> list[Grant]:
+    return [
+        grant for tick in range(int(seconds / every)) for grant in granted(asked_for(item, NOW + tick * every, count))
+    ]
+
+
+@st.composite
+def states(draw: st.DrawFn, phases: Sequence[Phase] = tuple(Phase)) -> State:
+    """States of which a start can be had, whatever came before."""
+    rate = draw(st.floats(pacing.SLOWEST, pacing.FASTEST / 2))
+    phase = draw(st.sampled_from(phases))
+    next_start = NOW + draw(st.floats(-90.0, pacing.WARY_HORIZON))
+    return keeping(
+        rate,
+        phase=int(phase),
+        next_start=next_start,
+        step_at=next_start + draw(st.floats(0.0, 1.0)),
+        kept_rate=rate * draw(st.floats(0.7, 1.0)),
+        age=draw(st.floats(0.0, 40.0)) if phase is not Phase.SHUT else draw(st.sampled_from([0.0, 1.0])),
+        lap_at=next_start - draw(st.floats(0.0, 10.0)),
+        granted=draw(st.integers(0, 1000)),
+    )
+
+
+@given(
+    ceiling=ceilings.filter(bool),
+    waits=gaps,
+    asks=st.integers(1, 4),
+    batch=batches,
+    refusals=st.sets(st.integers(0, 300)),
+)
 def test_no_minute_has_more_starts_than_the_operator_allows(
-    ceiling: float, waits: list[float], burst: int, refusals: set[int]
+    ceiling: float, waits: list[float], asks: int, batch: int, refusals: set[int]
 ) -> None:
-    item, now, starts = Item(pacing.fresh(NOW, ceiling=ceiling)), NOW, []
+    item, now = Item(pacing.fresh(NOW, ceiling=ceiling)), NOW
+    starts: list[float] = []
     for wait in waits:
         now += wait
-        for _ in range(burst):
-            answer = asked(item, now, ceiling=ceiling)
-            if isinstance(answer, Grant):
-                starts.append(answer.start_at)
+        for _ in range(asks):
+            for grant in granted(asked_for(item, now, batch, ceiling=ceiling)):
+                starts.append(grant.start_at)
                 if len(starts) in refusals:
-                    refuse(item, answer, now, ceiling=ceiling)
+                    refuse(item, grant, now, ceiling=ceiling)
     starts.sort()
-    assert all(later - start >= 60 / ceiling - 1e-5 for start, later in pairwise(starts))
+    assert all(later - start >= 60 / ceiling - CLOSE for start, later in pairwise(starts))
 
 
-@given(waits=gaps, burst=st.integers(1, 30), refusals=st.sets(st.integers(0, 300)), ceiling=ceilings)
-@settings(max_examples=60, deadline=None)
+@given(waits=gaps, asks=st.integers(1, 8), batch=batches, refusals=st.sets(st.integers(0, 300)), ceiling=ceilings)
 def test_no_start_is_granted_further_ahead_than_the_horizon(
-    waits: list[float], burst: int, refusals: set[int], ceiling: float
+    waits: list[float], asks: int, batch: int, refusals: set[int], ceiling: float
 ) -> None:
-    item, now, granted = Item(pacing.fresh(NOW, ceiling=ceiling)), NOW, 0
+    item, now, number = Item(pacing.fresh(NOW, ceiling=ceiling)), NOW, 0
     for wait in waits:
         now += wait
-        for _ in range(burst):
-            answer = asked(item, now, ceiling=ceiling)
-            if isinstance(answer, Wait):
-                assert answer.until >= now
-                continue
-            assert now <= answer.start_at <= now + pacing.HORIZON + 1e-6
-            granted += 1
-            if granted in refusals:
-                refuse(item, answer, now, ceiling=ceiling)
-        assert 1 / pacing.FASTEST - 1e-9 <= item.read().spacing <= 1 / pacing.SLOWEST + 1e-9
+        for _ in range(asks):
+            for answer in asked_for(item, now, batch, ceiling=ceiling):
+                if isinstance(answer, Wait):
+                    assert answer.until >= now
+                    continue
+                assert now <= answer.start_at <= now + pacing.HORIZON + CLOSE
+                number += 1
+                if number in refusals:
+                    refuse(item, answer, now, ceiling=ceiling)
+        assert 1 / pacing.FASTEST - 1e-9 <= item.state.spacing <= 1 / pacing.SLOWEST + 1e-9
 
 
-@given(ages=st.lists(st.floats(0.0, 120.0), min_size=1, max_size=40))
-@settings(max_examples=60, deadline=None)
-def test_an_old_copy_of_the_item_never_grants_what_the_item_does_not_allow(ages: list[float]) -> None:
+@given(state=states(), count=st.integers(1, 40), ceiling=ceilings)
+def test_a_block_never_holds_more_than_asked_and_its_starts_are_in_order(
+    state: State, count: int, ceiling: float
+) -> None:
+    block = pacing.ask(state, NOW, count, ceiling=ceiling)
+    assert isinstance(block, Block)
+    assert 1 <= len(block.grants) <= count
+    assert [grant.number for grant in block.grants] == [state.granted + 1 + at for at in range(len(block.grants))]
+    assert block.state.granted == block.grants[-1].number
+    least = 60 / ceiling if ceiling else 0.0
+    starts = [grant.start_at for grant in block.grants]
+    assert all(later - start >= least - CLOSE for start, later in pairwise(starts))
+    assert not ceiling or block.state.next_start - starts[-1] >= least - CLOSE
+
+
+@given(state=states(), count=st.integers(1, 40), ceiling=ceilings)
+def test_asking_for_many_at_once_gives_the_starts_of_asking_in_a_row(state: State, count: int, ceiling: float) -> None:
+    block = pacing.ask(state, NOW, count, ceiling=ceiling)
+    assert isinstance(block, Block)
+    in_a_row: list[Grant] = []
+    after = state
+    while len(in_a_row) < len(block.grants):
+        one = pacing.ask(after, NOW, ceiling=ceiling)
+        if not isinstance(one, Block):
+            break
+        in_a_row += one.grants
+        after = one.state
+    # By itself, a start that may well be refused is not granted as far ahead as the last of a block.
+    beyond = block.grants[len(in_a_row) :]
+    assert list(block.grants[: len(in_a_row)]) == in_a_row
+    assert all(grant.start_at > NOW + pacing.WARY_HORIZON for grant in beyond)
+    assert beyond or replace(after, version=0) == replace(block.state, version=0)
+    if len(block.grants) < count:
+        ahead = pacing.WARY_HORIZON if block.state.phase == Phase.SHUT else pacing.HORIZON
+        assert block.state.next_start > NOW + ahead
+
+
+@given(invocations=st.lists(st.tuples(st.floats(0.0, 0.4), batches), min_size=1, max_size=25), ceiling=ceilings)
+def test_blocks_asked_for_one_after_the_other_are_the_schedule_of_single_asks(
+    invocations: list[tuple[float, int]], ceiling: float
+) -> None:
+    blocks, singles, now = Item(keeping(10)), Item(keeping(10)), NOW
+    of_blocks: list[Grant] = []
+    of_singles: list[Grant] = []
+    for wait, count in invocations:
+        now += wait
+        of_blocks += granted(asked_for(blocks, now, count, ceiling=ceiling))
+        of_singles += [grant for _ in range(count) for grant in granted([asked(singles, now, ceiling=ceiling)])]
+    assert of_blocks == of_singles
+    assert replace(blocks.state, version=0, parked_to=0.0) == replace(singles.state, version=0, parked_to=0.0)
+
+
+@given(ages=st.lists(st.tuples(st.floats(0.0, 120.0), batches), min_size=1, max_size=40))
+def test_an_old_copy_of_the_item_never_grants_what_the_item_does_not_allow(ages: list[tuple[float, int]]) -> None:
     item = Item(pacing.fresh(NOW))
-    copies, now = [item.read()], NOW
-    for age in ages:
-        now += age / 20
-        answer = asked(item, now, known=copies[int(age) % len(copies)])
-        copies.append(item.read())
-        if isinstance(answer, Grant):
-            assert answer.number == item.read().granted
-            assert answer.start_at <= now + pacing.HORIZON + 1e-6
+    copies, now = [item.state], NOW
+    for age, count in ages:
+        now, before = now + age / 20, item.state.granted
+        grants = granted(asked_for(item, now, count, known=copies[int(age) % len(copies)]))
+        copies.append(item.state)
+        assert [grant.number for grant in grants] == list(range(before + 1, item.state.granted + 1))
+        assert all(now <= grant.start_at <= now + pacing.HORIZON + CLOSE for grant in grants)
+
+
+def test_whose_copy_was_overtaken_cannot_write() -> None:
+    item = Item(keeping(10))
+    copy = item.state
+    first, second = pacing.ask(copy, NOW, 3), pacing.ask(copy, NOW, 5)
+    assert isinstance(first, Block)
+    assert isinstance(second, Block)
+    assert item.replace(copy, first.state)
+    assert not item.replace(copy, second.state)
+    assert not item.replace(copy, first.state)  # nor once more, as after a lost answer
+    assert item.state == first.state
+
+
+def test_a_cut_is_not_undone_by_who_asked_before_it() -> None:
+    item = Item(keeping(10))
+    grant = granted_one(item, NOW)
+    copy = item.state
+    late = pacing.ask(copy, NOW + 0.1, 5)
+    assert isinstance(late, Block)
+    assert refuse(item, grant, NOW + 0.1)
+    after = item.state
+    assert not item.replace(copy, late.state)
+    assert item.state == after
+
+
+@pytest.mark.parametrize("phase", [Phase.FINDING, Phase.KEEPING])
+def test_a_stray_refusal_overtakes_old_copies_as_a_cut_does(phase: Phase) -> None:
+    item = Item(keeping(10, phase=int(phase), strays=pacing.STRAYS, suspicion=0.5))
+    grant = granted_one(item, NOW)
+    copy = item.state
+    block = pacing.ask(copy, NOW, 5)
+    assert isinstance(block, Block)
+    assert refuse(item, grant, NOW + 0.1)
+    assert item.state.overloads == copy.overloads
+    assert not item.replace(copy, block.state)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["look", "look", "write", "write", "refuse"]), st.integers(0, 3), batches),
+        max_size=120,
+    ),
+    pause=st.floats(0.0, 0.5),
+)
+def test_no_start_is_granted_twice_in_any_order_of_looks_writes_and_retries(
+    steps: list[tuple[str, int, int]], pause: float
+) -> None:
+    item, now = Item(pacing.fresh(NOW)), NOW
+    held: dict[int, tuple[State, Block]] = {}
+    grants: list[Grant] = []
+    for step, caller, count in steps:
+        now += pause
+        match step:
+            case "look":
+                if isinstance(block := pacing.ask(item.state, now, count), Block):
+                    held[caller] = item.state, block
+            case "refuse" if grants:
+                refuse(item, grants[-count % len(grants)], now)
+            case "write" if caller in held:
+                # What is written stays held, so that it is written once more as after a lost answer.
+                copy, block = held[caller]
+                if item.replace(copy, block.state):
+                    grants += block.grants
+    assert [grant.number for grant in grants] == list(range(1, item.state.granted + 1))
 
 
 @given(later=st.integers(1, 30), rate=st.floats(0.1, 50.0))
-@settings(max_examples=60, deadline=None)
 def test_calls_refused_side_by_side_make_one_cut(later: int, rate: float) -> None:
     item = Item(keeping(rate))
-    first = asked(item, NOW)
-    assert isinstance(first, Grant)
+    first = granted_one(item, NOW)
     together = [replace(first, number=first.number + extra) for extra in range(later)]
     assert refuse(item, first, NOW + 0.1)
-    after = item.read()
+    after = item.state
     assert not any(refuse(item, grant, NOW + 0.2) for grant in together)
-    assert item.read() == after
+    assert item.state == after
     assert after.overloads == 4
 
 
 def test_two_that_cut_at_once_cut_once() -> None:
     item = Item(keeping(10))
-    grant = asked(item, NOW)
-    assert isinstance(grant, Grant)
-    changes = [pacing.refused(item.read(), grant, NOW + 0.1) for _ in range(2)]
-    assert [item.update(change)[1] for change in changes if change] == [True, False]
+    grant = granted_one(item, NOW)
+    copy = item.state
+    cuts = [pacing.refused(copy, grant, NOW + 0.1) for _ in range(2)]
+    assert [item.replace(copy, cut) for cut in cuts if cut] == [True, False]
+    assert item.state.overloads == 4
 
 
 @given(demand=st.floats(0.5, 20.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15)
 def test_the_rate_stays_near_the_demand_where_concurrency_is_the_bottleneck(demand: float) -> None:
     item, now = Item(pacing.fresh(NOW)), NOW
     while now < NOW + 300:
         now += 1 / demand
         asked(item, now)
-    assert 1 / item.read().spacing <= max(pacing.FIRST_RATE * 2, 3 * demand)
+    assert 1 / item.state.spacing <= max(pacing.FIRST_RATE * 2, 3 * demand)
 
 
 def test_a_kept_rate_does_not_grow_without_demand() -> None:
     item = Item(keeping(10))
     for second in range(600):
         asked(item, NOW + second)
-    assert 1 / item.read().spacing <= 10
+    assert 1 / item.state.spacing <= 10
 
 
-def test_demand_alone_doubles_the_rate_of_a_new_deployment_within_a_second() -> None:
-    starts = [grant.start_at - NOW for grant in grants_over(Item(pacing.fresh(NOW)), 4)]
+@pytest.mark.parametrize("batch", [1, 10])
+def test_demand_alone_doubles_the_rate_of_a_new_deployment_within_a_second(batch: int) -> None:
+    starts = [grant.start_at - NOW for grant in grants_over(Item(pacing.fresh(NOW)), 4, count=batch)]
     assert sum(start < 1 for start in starts) <= 5
     assert sum(3 <= start < 4 for start in starts) >= 3 * sum(1 <= start < 2 for start in starts)
 
 
-def test_a_limit_is_remembered_over_idle_hours() -> None:
+@pytest.mark.parametrize("batch", [1, 10])
+def test_a_limit_is_remembered_over_idle_hours(batch: int) -> None:
     item = Item(keeping(10, spacing=1 / 12, age=24.0))
-    starts = [grant.start_at - NOW for grant in grants_over(item, 10)]
+    starts = [grant.start_at - NOW for grant in grants_over(item, 10, count=batch)]
     assert 0.95 * 80 <= sum(start <= 8 for start in starts) <= 1.02 * 80 + 1
 
 
 def test_a_limit_that_has_risen_is_found_again() -> None:
     item = Item(keeping(5))
     grants_over(item, 32)
-    assert item.read().phase == Phase.FINDING
-    assert 1 / item.read().spacing > 10
+    assert item.state.phase == Phase.FINDING
+    assert 1 / item.state.spacing > 10
 
 
 def test_a_reset_time_holds_everyone_until_then() -> None:
     item = Item(keeping(10))
-    grant = asked(item, NOW)
-    assert isinstance(grant, Grant)
+    grant = granted_one(item, NOW)
     assert refuse(item, grant, NOW + 0.1, reset_at=NOW + 40)
-    early = asked(item, NOW + 5)
-    assert isinstance(early, Wait)
-    assert early.until <= NOW + 40
-    later = asked(item, NOW + 40.1)
-    assert isinstance(later, Grant)
-    assert later.start_at >= NOW + 40
+    for early in asked_for(item, NOW + 5, 10):
+        assert isinstance(early, Wait)
+        assert early.until <= NOW + 40
+    assert granted_one(item, NOW + 40.1).start_at >= NOW + 40
 
 
 def test_a_reset_time_out_of_reason_is_not_believed() -> None:
     item = Item(keeping(10))
-    grant = asked(item, NOW)
-    assert isinstance(grant, Grant)
-    refuse(item, grant, NOW + 0.1, reset_at=NOW + 1_000_000)
-    assert item.read().next_start <= NOW + 0.1 + pacing.RESET_TRUSTED
+    refuse(item, granted_one(item, NOW), NOW + 0.1, reset_at=NOW + 1_000_000)
+    assert item.state.next_start <= NOW + 0.1 + pacing.RESET_TRUSTED
 
 
-def test_while_all_is_refused_one_call_goes_at_a_time_and_ever_less_often() -> None:
+@pytest.mark.parametrize("batch", [1, 10])
+def test_while_all_is_refused_one_call_goes_at_a_time_and_ever_less_often(batch: int) -> None:
     item, now = Item(keeping(10)), NOW
     tried: list[float] = []
     while now < NOW + 60:
-        answer = asked(item, now)
-        if isinstance(answer, Grant):
-            tried.append(answer.start_at)
-            refuse(item, answer, answer.start_at + 0.1)
+        grants = granted(asked_for(item, now, batch))
+        tried += [grant.start_at for grant in grants]
+        for grant in grants:
+            refuse(item, grant, grant.start_at + 0.1)
         now += 0.05
+    # The first invocation has a whole block: its limit was known.
+    tried = tried[batch - 1 :]
     waits = [later - start for start, later in pairwise(tried)]
     assert len(tried) <= 12
     assert max(waits) <= pacing.LONGEST_HOLD + 1
-    asked(item, now + 20)
+    assert len(granted(asked_for(item, now + 20, batch))) == 1
     assert isinstance(asked(item, now + 20.01), Wait)
 
 
 def test_after_a_call_is_taken_again_the_others_follow() -> None:
     item = Item(keeping(10))
     for moment in (0.0, 1.0):
-        grant = asked(item, NOW + moment)
-        assert isinstance(grant, Grant)
-        refuse(item, grant, NOW + moment + 0.1)
-    assert item.read().phase == Phase.SHUT
-    numbers = [grant.start_at for grant in grants_over(item, 6)]
-    assert numbers[1] - numbers[0] >= pacing.VERDICT - 1e-6
-    assert item.read().phase == Phase.CONFIRMING
-    assert len(numbers) > 20
+        refuse(item, granted_one(item, NOW + moment), NOW + moment + 0.1)
+    assert item.state.phase == Phase.SHUT
+    starts = [grant.start_at for grant in grants_over(item, 6)]
+    assert starts[1] - starts[0] >= pacing.VERDICT - CLOSE
+    assert item.state.phase == Phase.CONFIRMING
+    assert len(starts) > 20
 
 
 def test_who_finds_the_schedule_full_is_given_a_time_of_its_own() -> None:
@@ -224,31 +385,247 @@ def test_who_finds_the_schedule_full_is_given_a_time_of_its_own() -> None:
     assert waits[-1].until - waits[0].until == pytest.approx((len(waits) - 1) * 0.1 * pacing.STRIDE, abs=0.05)
 
 
-def test_the_common_case_is_one_update() -> None:
+@given(rate=rates, sizes=st.lists(st.integers(1, 10), min_size=2, max_size=30))
+def test_batches_that_park_come_back_whole_seconds_apart_and_after_those_before(rate: float, sizes: list[int]) -> None:
+    item, turns = Item(full(rate)), [NOW - 1]
+    for count in sizes:
+        park = pacing.ask(item.state, NOW, count)
+        if isinstance(park, Wait):
+            break  # the line is as long as it may be
+        assert isinstance(park, Park)
+        waits = [wait.until for wait in item.park(park) or ()]
+        assert len(waits) == count
+        assert waits[0] > NOW
+        assert waits[0] > turns[-1]  # not even the last of one batch and the first of the next share a turn
+        for at, turn in enumerate(waits):
+            seconds = turn - waits[0]
+            assert seconds == pytest.approx(round(seconds), abs=CLOSE)
+            assert at * park.stride - 1 - CLOSE <= seconds <= at * park.stride + CLOSE
+        assert waits == sorted(waits)
+        assert waits[-1] <= item.state.parked_to + CLOSE
+        turns = waits
+    assert turns[0] > NOW
+
+
+def test_those_who_park_at_the_same_moment_by_one_copy_get_turns_of_their_own() -> None:
+    item = Item(full(10))
+    parks = [pacing.ask(item.state, NOW, 10) for _ in range(3)]
+    batches = [item.park(park) for park in parks if isinstance(park, Park)]
+    turns = [{wait.until for wait in batch or ()} for batch in batches]
+    assert all(turns)
+    assert len(set.union(*turns)) == sum(len(turn) for turn in turns)
+
+
+def test_a_block_that_is_written_leaves_the_line_of_who_waits_as_it_is() -> None:
     item = Item(keeping(10))
-    copy = item.read()
-    grants = [asked(item, NOW + tick / 10, known=copy if tick == 0 else item.read()) for tick in range(200)]
-    assert all(isinstance(grant, Grant) for grant in grants)
-    assert item.updates <= 1.2 * len(grants)
+    copy = item.state
+    block, parking = pacing.ask(copy, NOW, 5), pacing.ask(full(10), NOW, 5)
+    assert isinstance(block, Block)
+    assert isinstance(parking, Park)
+    assert item.park(parking)
+    line = item.state.parked_to
+    assert item.replace(copy, block.state)
+    assert item.state.parked_to == line > NOW
+
+
+@given(
+    rate=rates,
+    line=st.floats(0.0, 3000.0),
+    count=st.integers(1, 10),
+    chance=st.floats(0.0, 1.0),
+    phase=st.sampled_from([Phase.CONFIRMING, Phase.KEEPING]),
+)
+def test_nobody_parks_beyond_the_farthest(rate: float, line: float, count: int, chance: float, phase: Phase) -> None:
+    farthest = pacing.UNSURE_FARTHEST if phase is Phase.CONFIRMING else pacing.FARTHEST
+    item = Item(full(rate, phase=int(phase), parked_to=NOW + line))
+    away = pacing.ask(item.state, NOW, count, chance=chance)
+    if isinstance(away, Park):
+        waits = item.park(away)
+        assert waits
+        assert NOW < waits[0].until <= NOW + farthest + CLOSE
+        # Who joined last in time may bring its batch.
+        assert waits[-1].until <= NOW + farthest + count * away.stride + CLOSE
+    else:
+        assert line > 0
+        assert isinstance(away, Wait)
+        assert NOW < away.until <= NOW + farthest + CLOSE
+
+
+def test_who_knew_a_shorter_line_cannot_join_it_beyond_the_farthest() -> None:
+    old = pacing.ask(full(10), NOW, 10)
+    item = Item(full(10, parked_to=NOW + pacing.FARTHEST + 1))
+    assert isinstance(old, Park)
+    assert item.park(old) is None
+    assert item.state.parked_to == NOW + pacing.FARTHEST + 1
+
+
+@given(ahead=st.floats(-3600.0, 60.0), count=batches)
+def test_nobody_is_turned_away_while_the_limit_is_being_found(ahead: float, count: int) -> None:
+    state = keeping(10, phase=int(Phase.FINDING), next_start=NOW + ahead)
+    assert pacing.turned_away(state, NOW, count) == ()
+    assert pacing.turned_away(pacing.fresh(NOW), NOW, count) == ()
+
+
+@pytest.mark.parametrize("phase", [Phase.CONFIRMING, Phase.KEEPING])
+@pytest.mark.parametrize("ahead", [-3600.0, -1.0, 0.0, 0.4])
+def test_nobody_is_turned_away_where_the_schedule_is_free(phase: Phase, ahead: float) -> None:
+    state = keeping(10, phase=int(phase), next_start=NOW + ahead, step_at=NOW + ahead)
+    assert pacing.turned_away(state, NOW, 10) == ()
+
+
+@given(
+    rate=rates,
+    phase=st.sampled_from([Phase.CONFIRMING, Phase.KEEPING]),
+    ahead=st.floats(pacing.NEAR + 0.01, 60.0),
+    count=batches,
+)
+def test_all_are_turned_away_where_the_next_start_is_further_than_near(
+    rate: float, phase: Phase, ahead: float, count: int
+) -> None:
+    away = pacing.turned_away(keeping(rate, phase=int(phase), next_start=NOW + ahead), NOW, count)
+    assert isinstance(away, Park)
+    assert away.count == count
+
+
+@given(state=states([Phase.CONFIRMING, Phase.KEEPING]), count=st.integers(1, 40), ceiling=ceilings)
+def test_only_those_beyond_the_block_are_turned_away_where_some_fit(state: State, count: int, ceiling: float) -> None:
+    block = pacing.ask(state, NOW, count, ceiling=ceiling)
+    assert isinstance(block, Block)
+    away = pacing.turned_away(state, NOW, count, ceiling=ceiling)
+    assert len(block.grants) + (away.count if isinstance(away, Park) else len(away)) == count
+
+
+def test_at_a_call_a_second_three_of_ten_begin() -> None:
+    away = pacing.turned_away(keeping(1), NOW, 10)
+    assert isinstance(away, Park)
+    assert away.count == 7
+
+
+@pytest.mark.parametrize("ahead", [-60.0, 0.0, 0.4, 5.0])
+def test_who_is_turned_away_from_a_line_too_long_waits_without_joining_it(ahead: float) -> None:
+    state = keeping(0.1, next_start=NOW + ahead, step_at=NOW + ahead, parked_to=NOW + 2 * pacing.FARTHEST)
+    away = pacing.turned_away(state, NOW, 10)
+    assert isinstance(away, tuple)
+    assert len(away) == (10 if ahead > pacing.NEAR else 9)
+    assert all(NOW < wait.until <= NOW + pacing.FARTHEST for wait in away)
+
+
+@given(ahead=st.floats(-3600.0, 12.0), count=batches, rate=st.floats(0.1, 50.0), chance=st.floats(0.0, 1.0))
+def test_while_all_is_refused_at_most_one_begins(ahead: float, count: int, rate: float, chance: float) -> None:
+    state = keeping(rate, phase=int(Phase.SHUT), next_start=NOW + ahead, step_at=NOW + ahead)
+    away = pacing.turned_away(state, NOW, count, chance=chance)
+    assert isinstance(away, tuple)
+    assert len(away) == count - (ahead <= pacing.NEAR)
+    assert all(NOW + ahead <= wait.until <= NOW + ahead + 1 + CLOSE for wait in away)
 
 
 @pytest.mark.parametrize(
-    ("scenario", "share", "refused"),
-    [
-        (Scenario(Kind.BUCKET, 600, 600), 0.88, 0.06),
-        (Scenario(Kind.BUCKET, 600, 600, known=True), 0.92, 0.03),
-        (Scenario(Kind.BUCKET, 5, 15), 0.9, 0.6),
-        (Scenario(Kind.FLIGHT, 600, 600), 0.75, 0.1),
-        (Scenario(Kind.TOLD, 600, 1200, invocations=20), 0.9, 0.1),
-        (Scenario(Kind.WINDOW, 600, 1200, invocations=20), 0.9, 0.3),
-        (Scenario(Kind.BUCKET, 600, 1500, changes=True, invocations=20), 0.8, 0.08),
-    ],
-    ids=lambda value: value.name if isinstance(value, Scenario) else "",
+    ("rate", "phase", "ahead"),
+    [(1.0, Phase.KEEPING, -3600.0), (1.0, Phase.KEEPING, 0.4), (1.0, Phase.CONFIRMING, 0.0), (10.0, Phase.SHUT, -60.0)],
 )
-def test_simulated_backlogs_use_what_the_endpoint_allows(scenario: Scenario, share: float, refused: float) -> None:
-    figures = run(scenario, Chosen, seed=1)
+@pytest.mark.xfail(strict=True, reason="who is turned away is told a time that has passed, and comes back at once")
+def test_who_is_turned_away_comes_back_later_than_now(rate: float, phase: Phase, ahead: float) -> None:
+    item = Item(keeping(rate, phase=int(phase), next_start=NOW + ahead, step_at=NOW + ahead))
+    away = pacing.turned_away(item.state, NOW, 10)
+    waits = item.park(away) if isinstance(away, Park) else away
+    assert waits
+    assert all(wait.until > NOW for wait in waits)
+
+
+def test_starts_of_a_search_are_void_once_it_has_met_an_overload() -> None:
+    item = Item(pacing.fresh(NOW))
+    grants = grants_over(item, 2)
+    assert not any(pacing.is_void(item.state, grant) for grant in grants)
+    assert refuse(item, grants[-2], NOW + 2)
+    assert not any(pacing.is_void(item.state, grant) for grant in grants), "one refusal may be a stray"
+    assert refuse(item, grants[-1], NOW + 2)
+    assert all(pacing.is_void(item.state, grant) for grant in grants)
+    assert not pacing.is_void(item.state, granted_one(item, NOW + 5))
+
+
+@pytest.mark.parametrize("phase", [Phase.CONFIRMING, Phase.KEEPING])
+def test_starts_at_a_known_rate_are_worth_using_after_an_overload(phase: Phase) -> None:
+    item = Item(keeping(10, phase=int(phase), kept_rate=10.0))
+    grants = granted(asked_for(item, NOW, 10))
+    assert refuse(item, grants[0], NOW + 0.1)
+    assert item.state.overloads == 4
+    assert not any(pacing.is_void(item.state, grant) for grant in grants)
+
+
+def test_in_a_block_that_goes_over_to_searching_only_what_was_searched_is_void() -> None:
+    # Just under the age at which a rate has proven to be too low, so that the block goes on from there.
+    item = Item(keeping(10, spacing=0.08, next_start=NOW, step_at=NOW + 0.5, age=24.0))
+    grants = granted(asked_for(item, NOW, 15))
+    bold = [grant.is_bold for grant in grants]
+    assert bold == sorted(bold)
+    assert set(bold) == {False, True}
+    assert refuse(item, grants[-1], NOW + 1)
+    assert refuse(item, replace(grants[-1], number=grants[-1].number + 1), NOW + 1)
+    assert [pacing.is_void(item.state, grant) for grant in grants] == bold
+
+
+def test_the_common_case_is_one_update() -> None:
+    item = Item(keeping(10))
+    copy = item.state
+    grants = [asked(item, NOW + tick / 10, known=copy if tick == 0 else item.state) for tick in range(200)]
+    assert all(isinstance(grant, Grant) for grant in grants)
+    assert item.writes == len(grants)
+
+
+def test_an_invocation_full_of_images_is_one_update() -> None:
+    item = Item(keeping(10))
+    grants = [grant for second in range(30) for grant in granted(asked_for(item, NOW + second, 8))]
+    assert len(grants) == 30 * 8
+    assert item.writes == 30
+
+
+SEEDS = range(3)
+KNOWN = Scenario(Kind.BUCKET, 600, 600, known=True)
+CHANGING = Scenario(Kind.BUCKET, 600, 1500, changes=True, invocations=20)
+
+
+@cache
+def figures_of(scenario: Scenario, seed: int) -> Figures:
+    return run(scenario, Chosen, seed)
+
+
+def name(value: object) -> str:
+    return value.name if isinstance(value, Scenario) else ""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "share", "refused", "billed"),
+    [
+        (Scenario(Kind.BUCKET, 600, 600), 0.92, 0.03, 0.8),
+        (KNOWN, 0.97, 0.025, 0.7),
+        (Scenario(Kind.BUCKET, 5, 15), 0.95, 0.65, 7.0),
+        (Scenario(Kind.BUCKET, 3000, 3000, invocations=40), 0.92, 0.035, 0.75),
+        (Scenario(Kind.FLIGHT, 600, 600), 0.8, 0.06, 0.85),
+        (Scenario(Kind.TOLD, 600, 1200, invocations=20), 1.2, 0.04, 0.65),
+        (Scenario(Kind.WINDOW, 600, 1200, invocations=20), 1.0, 0.2, 0.75),
+        (CHANGING, 0.86, 0.065, 0.8),
+        (Scenario(Kind.NONE, 100 / LATENCY * 60, 1000), 0.85, 0.0, 0.55),
+    ],
+    ids=name,
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_simulated_backlogs_use_what_the_endpoint_allows(
+    scenario: Scenario, share: float, refused: float, billed: float, seed: int
+) -> None:
+    figures = figures_of(scenario, seed)
     assert figures.share >= share
     assert figures.refused <= refused
+    assert figures.billed <= billed  # s an image
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_simulated_backlog_takes_less_than_an_update_a_call(seed: int) -> None:
+    assert figures_of(KNOWN, seed).updates <= 0.6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_limit_that_changes_is_followed_within_a_minute(seed: int) -> None:
+    assert 0 < figures_of(CHANGING, seed).recovered <= 50
 
 
 @pytest.mark.parametrize(
@@ -256,21 +633,23 @@ def test_simulated_backlogs_use_what_the_endpoint_allows(scenario: Scenario, sha
     [
         (Scenario(Kind.BUCKET, 180, 30, stray=Stray.FIRST), 40),
         (Scenario(Kind.BUCKET, 180, 30, stray=Stray.TENTH), 30),
-        (Scenario(Kind.BUCKET, 180, 100, stray=Stray.QUIET), 75),
+        (Scenario(Kind.BUCKET, 180, 100, stray=Stray.QUIET), 65),
         (Scenario(Kind.BUCKET, 600, 1000, stray=Stray.TENTH), 300),
     ],
-    ids=lambda value: value.name if isinstance(value, Scenario) else "",
+    ids=name,
 )
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_refusals_that_no_limit_explains_do_not_hold_a_backlog_for_long(
     scenario: Scenario, seconds: float, seed: int
 ) -> None:
-    assert run(scenario, Chosen, seed=seed).lasted <= seconds
+    assert figures_of(scenario, seed).lasted <= seconds
 
 
-@given(refusals=st.lists(st.floats(0.0, 8.0), max_size=12), ahead=st.integers(1, 60))
-@settings(max_examples=60, deadline=None)
-def test_whatever_was_refused_before_the_rate_recovers_within_two_minutes(refusals: list[float], ahead: int) -> None:
+@given(refusals=st.lists(st.floats(0.0, 8.0), max_size=12), ahead=st.integers(1, 60), batch=batches)
+@settings(max_examples=40)
+def test_whatever_was_refused_before_the_rate_recovers_within_two_minutes(
+    refusals: list[float], ahead: int, batch: int
+) -> None:
     item, now = Item(pacing.fresh(NOW)), NOW
     for wait in refusals:
         now += wait
@@ -279,89 +658,32 @@ def test_whatever_was_refused_before_the_rate_recovers_within_two_minutes(refusa
             now = answer.start_at + 0.1
             refuse(item, answer, now)
     for _ in range(ahead):
-        answer = asked(item, now)
-        assert isinstance(answer, Grant) or answer.until <= now + pacing.FARTHEST
-    grants, end = 0, now + 120
+        for answer in asked_for(item, now, batch):
+            assert isinstance(answer, Grant) or answer.until <= now + pacing.FARTHEST
+    number, end = item.state.granted, now + 120
     while now < end:
         now += 0.05
-        grants += isinstance(asked(item, now), Grant)
-    assert 1 / item.read().spacing >= 5
-    assert grants >= 100
+        asked(item, now)
+    assert 1 / item.state.spacing >= 5
+    assert item.state.granted - number >= 100
 
 
 def test_a_refusal_between_calls_that_are_taken_does_not_end_the_search() -> None:
     item = Item(pacing.fresh(NOW))
     grants = grants_over(item, 2)
     assert refuse(item, grants[-1], NOW + 2)
-    after = item.read()
+    after = item.state
     assert (after.phase, after.overloads, after.suspicion) == (Phase.FINDING, 0, 1)
     assert refuse(item, replace(grants[-1], number=grants[-1].number + 1), NOW + 2.1)
-    assert item.read().overloads == 1
+    assert item.state.overloads == 1
+
+
+@cache
+def under_a_ceiling() -> Figures:
+    return run(Scenario(Kind.BUCKET, 600, 600), lambda: Chosen(ceiling=300), seed=1)
 
 
 def test_the_operators_ceiling_is_used_in_full() -> None:
-    figures = run(Scenario(Kind.BUCKET, 600, 600), lambda: Chosen(ceiling=300), seed=1)
-    assert 0.42 <= figures.share <= 0.5
+    figures = under_a_ceiling()
+    assert 0.47 <= figures.share <= 0.5
     assert figures.refused == 0
-
-
-def test_dynamodb_takes_every_expression_and_gives_the_state_back() -> None:
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
-        client.create_table(
-            TableName="meter",
-            KeySchema=[{"AttributeName": "content", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "content", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        kinds = {field.name: int if field.type == "int" else float for field in fields(State)}
-        key = {"content": {"S": "#meter"}}
-
-        def number(value: float) -> dict[str, str]:
-            return {"N": repr(value)}
-
-        def check(before: State, change: Change) -> None:
-            client.put_item(TableName="meter", Item={**key, **{k: number(v) for k, v in asdict(before).items()}})
-            after = client.update_item(
-                TableName="meter",
-                Key=key,
-                UpdateExpression=change.update,
-                ConditionExpression=change.condition,
-                ExpressionAttributeValues={name: number(value) for name, value in change.values.items()},
-                ReturnValues="ALL_NEW",
-            )["Attributes"]
-            state = State(**{name: kind(after[name]["N"]) for name, kind in kinds.items()})  # type: ignore[arg-type]
-            expected, done = Item(before).update(change)
-            assert done
-            assert asdict(state) == pytest.approx(asdict(expected), abs=1e-5)
-
-        kept = keeping(10, next_start=NOW + 0.5, step_at=NOW + 1)
-        full = replace(kept, next_start=NOW + 10)
-        stated = {
-            Move.TAKE: [kept],
-            Move.STEP: [
-                replace(kept, step_at=NOW),
-                replace(kept, step_at=NOW, age=40.0),
-                replace(kept, step_at=NOW, phase=int(Phase.CONFIRMING)),
-                replace(kept, next_start=NOW + 0.1, step_at=NOW, phase=int(Phase.FINDING)),
-                replace(kept, next_start=NOW + 0.1, step_at=NOW, phase=int(Phase.SHUT)),
-            ],
-            Move.RESTART: [
-                replace(kept, next_start=NOW - 100),
-                replace(kept, next_start=NOW - 10, phase=int(Phase.FINDING)),
-                replace(kept, next_start=NOW - 10, phase=int(Phase.SHUT)),
-            ],
-            Move.PARK: [full, replace(full, parked_to=NOW + 20)],
-        }
-        for move, states in stated.items():
-            for state in states:
-                change = pacing.ask(state, NOW)
-                assert isinstance(change, Change)
-                assert change.move is move
-                check(state, change)
-        for phase, suspicion in ((phase, suspicion) for phase in Phase for suspicion in (0.0, 1.0)):
-            state = replace(kept, phase=int(phase), granted=50, suspicion=suspicion)
-            for grant in (Grant(NOW, 0.1, 1, 3), Grant(NOW, 0.1, 50, 3)):
-                cut = pacing.refused(state, grant, NOW)
-                assert cut is not None
-                check(state, cut)

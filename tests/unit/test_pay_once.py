@@ -311,7 +311,7 @@ def fail_in(stage: Stage, table: str, after: int) -> Callable[[dict[str, object]
 def test_a_queue_that_can_not_be_told_gives_the_message_back_later(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     stage.endpoint.says(503)
-    stage.sqs.failing["change_message_visibility"] = throttled()
+    stage.sqs.failing["change_message_visibility_batch"] = throttled()
     assert stage.invoke() == 1
     assert len(stage.last_answer["batchItemFailures"]) == 1
 

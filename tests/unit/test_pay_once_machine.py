@@ -74,7 +74,7 @@ POINTS = {
     "after the record ended": Point("dynamodb", "update_item", True, table="catalog", operand=":described"),
     "before the event": Point("bus", "put_events"),
     "after the event": Point("bus", "put_events", is_after=True),
-    "before the message waits": Point("sqs", "change_message_visibility"),
+    "before the message waits": Point("sqs", "change_message_visibility_batch"),
 }
 
 TAGS_ARE_BEING_WRITTEN = {"before the tags"}

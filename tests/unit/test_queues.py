@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +11,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
-from imagescribe.queues import MAX_ATTRIBUTE_LENGTH, RECEIVES_BEFORE_RENEWAL, Delivery, UploadQueue, message_attributes
+from imagescribe.queues import (
+    MAX_ATTRIBUTE_LENGTH,
+    RECEIVES_BEFORE_RENEWAL,
+    Delivery,
+    NotHiddenError,
+    UploadQueue,
+    message_attributes,
+)
 from tests.factories import Clock, eventbridge_body, make_upload, sample_bodies, sqs_record, unique
 
 if TYPE_CHECKING:
@@ -104,13 +111,13 @@ def test_a_deferred_message_stays_in_the_queue_and_is_not_seen_until_its_time(
     wait: float, kind: str, queues: Queues, clock: Clock
 ) -> None:
     delivery = queues.deliver()
-    assert not queues.queue.settle(delivery, Deferred(clock.now + wait, "429"))
+    queues.queue.hide([(delivery, Deferred(clock.now + wait, "429"))])
     assert queues.count(kind) == 1
     assert queues.count("visible") + queues.count("invisible") == 1
 
 
 def test_no_wait_is_longer_than_sqs_allows(queues: Queues, clock: Clock) -> None:
-    assert not queues.queue.settle(queues.deliver(), Deferred(clock.now + 10**9, "paused"))
+    queues.queue.hide([(queues.deliver(), Deferred(clock.now + 10**9, "paused"))])
     assert queues.count("invisible") == 1
     renewed = queues.deliver(RECEIVES_BEFORE_RENEWAL)
     assert queues.queue.settle(renewed, Deferred(clock.now + 10**9, "paused"))
@@ -120,7 +127,8 @@ def test_no_wait_is_longer_than_sqs_allows(queues: Queues, clock: Clock) -> None
 @pytest.mark.parametrize("receives", range(1, RECEIVES_BEFORE_RENEWAL))
 def test_a_message_is_not_sent_afresh_before_it_has_waited_often(receives: int, queues: Queues, clock: Clock) -> None:
     assert not queues.queue.settle(queues.deliver(receives), Deferred(clock.now, "429"))
-    assert queues.count("visible") == 1
+    assert queues.count("invisible") == 1
+    assert queues.count("visible") == 0
 
 
 @pytest.mark.parametrize("receives", [RECEIVES_BEFORE_RENEWAL, RECEIVES_BEFORE_RENEWAL + 5])
@@ -206,6 +214,20 @@ def test_a_batch_at_its_largest_is_settled_message_by_message(queues: Queues, cl
     settled = [queues.queue.settle(queues.deliver(), outcomes[number % 3]) for number in range(10)]
     assert settled == [number % 3 != 1 for number in range(10)]
     assert len(queues.dead_letters()) == 3
+
+
+def test_a_batch_is_hidden_with_one_request_each_until_its_own_time(queues: Queues, clock: Clock) -> None:
+    deferred = [(queues.deliver(), Deferred(clock.now + 100 * (number % 2), "429")) for number in range(10)]
+    queues.queue.hide(deferred)
+    assert (queues.count("visible"), queues.count("invisible")) == (5, 5)
+
+
+def test_a_message_that_the_queue_does_not_hide_is_named(queues: Queues, clock: Clock) -> None:
+    good = queues.deliver()
+    bad = replace(good, message_id="the-lost-one", receipt_handle="of no message")
+    with pytest.raises(NotHiddenError, match=r"1 of 2 messages.*the-lost-one"):
+        queues.queue.hide([(good, Deferred(clock.now, "429")), (bad, Deferred(clock.now, "429"))])
+    assert queues.count("visible") == 1
 
 
 def test_the_sample_batch_has_a_delivery_for_each_of_its_messages() -> None:

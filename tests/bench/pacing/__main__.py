@@ -31,7 +31,17 @@ def main() -> None:
     )
     given = options.parse_args()
     table = Table("limit a minute, images", "controller", title="Shares of the limit: median (worst)")
-    for heading in ("share", "second half", "429", "highest rate", "updates a call", "receives", "s", "s to recover"):
+    for heading in (
+        "share",
+        "second half",
+        "429",
+        "highest rate",
+        "updates a call",
+        "receives",
+        "billed s",
+        "s",
+        "s to recover",
+    ):
         table.add_column(heading, justify="right")
     for scenario in SCENARIOS:
         if given.only_stray and not scenario.stray.value:
@@ -54,6 +64,7 @@ def _cells(runs: list[Figures]) -> list[str]:
         cell([figures.highest_rate for figures in runs], max, 1),
         cell([figures.updates for figures in runs], max, 1),
         cell([figures.receives for figures in runs], max, 1),
+        cell([figures.billed for figures in runs], max, 2),
         cell([figures.lasted for figures in runs], max, 0),
         cell(recovered, max, 0) if any(recovered) else "",
     ]

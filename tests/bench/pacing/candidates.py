@@ -4,71 +4,106 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
 from imagescribe import pacing
-from imagescribe.pacing import Change, Grant, State, Wait
+from imagescribe.pacing import Block, Grant, Park, State, Wait
 from tests.bench.pacing.simulation import UPDATE, Steps, World
-from tests.bench.pacing.table import Item
+
+MOST_TRIES = 16
+
+
+class Item:
+    """The meter's item; every write is atomic, as in DynamoDB."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.writes = 0
+
+    def replace(self, seen: State, becomes: State) -> bool:
+        """Write a state over the one that was seen, unless that was overtaken; the line of who waits stays."""
+        self.writes += 1
+        if self.state.version != seen.version:
+            return False
+        self.state = replace(becomes, parked_to=self.state.parked_to)
+        return True
+
+    def park(self, park: Park) -> tuple[Wait, ...] | None:
+        """Move the line of who waits on, unless it is too long."""
+        self.writes += 1
+        if self.state.parked_to > park.far:
+            return None
+        self.state = replace(self.state, parked_to=max(park.first, self.state.parked_to) + park.count * park.stride)
+        return park.waits(self.state.parked_to)
 
 
 class Chosen:
-    """`imagescribe.pacing` over one item: its own expressions, with the time and the conflicts of real updates."""
+    """`imagescribe.pacing` over one item, with the time and the conflicts of real updates."""
 
     def __init__(self, ceiling: float = 0.0) -> None:
         self.ceiling = ceiling
         self.item = Item(pacing.fresh(0.0, ceiling=ceiling))
         self.known: dict[int, State] = {}
-        self.busy: set[int] = set()
 
     def rate(self) -> float:
-        return 1 / self.item.attributes["spacing"]
+        return 1 / self.item.state.spacing
 
     def updates(self) -> int:
-        return self.item.updates
+        return self.item.writes
 
-    def ask(self, world: World, place: int) -> Steps[Grant | Wait]:
-        # Threads of one process ask one after the other: the second knows what the first was told.
-        while place in self.busy:
-            yield UPDATE
-        self.busy.add(place)
-        answer = yield from self._ask(world, place)
-        self.busy.remove(place)
-        return answer
+    def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]:
+        yield from self._read(world, place)
+        away = pacing.turned_away(
+            self.known[place], world.now, count, ceiling=self.ceiling, chance=world.random.random()
+        )
+        if isinstance(away, Park):
+            yield UPDATE * (0.5 + world.random.random())
+            return self.item.park(away) or ()
+        return away
 
-    def _ask(self, world: World, place: int) -> Steps[Grant | Wait]:
+    def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
         if place not in self.known:
-            self.known[place] = yield from self._read()
-        for attempt in range(1, 9):
+            yield from self._read(world, place)
+        for _ in range(MOST_TRIES):
             known, chance = self.known[place], world.random.random()
-            change = pacing.ask(known, world.now, sure=attempt > 1, ceiling=self.ceiling, chance=chance)
-            if isinstance(change, Wait):
-                return change
-            state, done = yield from self._update(world, place, change)
-            if done:
-                return pacing.outcome(change, state, world.now)
-        return Wait(world.now + 0.2 + world.random.random())
+            asked = pacing.ask(known, world.now, count, ceiling=self.ceiling, chance=chance)
+            answers: Sequence[Grant | Wait] | None
+            match asked:
+                case Wait():
+                    return [asked] * count
+                case Park():
+                    yield UPDATE * (0.5 + world.random.random())
+                    answers = self.item.park(asked)
+                case Block():
+                    yield UPDATE * (0.5 + world.random.random())
+                    answers = asked.grants if self.item.replace(known, asked.state) else None
+            self.known[place] = self.item.state
+            yield UPDATE * (0.5 + world.random.random())
+            if answers is not None:
+                return answers
+        return [Wait(world.now + 0.2 + world.random.random())] * count
 
     def refused(self, world: World, place: int, grant: Grant, reset_at: float | None) -> Steps[None]:
-        for _ in range(8):
-            change = pacing.refused(self.known[place], grant, world.now, reset_at=reset_at, ceiling=self.ceiling)
-            if change is None:
+        for _ in range(MOST_TRIES):
+            known = self.known[place]
+            cut = pacing.refused(known, grant, world.now, reset_at=reset_at, ceiling=self.ceiling)
+            if cut is None:
                 return
-            _, done = yield from self._update(world, place, change)
+            yield UPDATE * (0.5 + world.random.random())
+            done = self.item.replace(known, cut)
+            self.known[place] = self.item.state
+            yield UPDATE * (0.5 + world.random.random())
             if done:
                 return
 
-    def _read(self) -> Steps[State]:
-        yield UPDATE
-        state = self.item.read()
-        yield UPDATE
-        return state
+    def is_void(self, place: int, grant: Grant) -> bool:
+        return pacing.is_void(self.known[place], grant)
 
-    def _update(self, world: World, place: int, change: Change) -> Steps[tuple[State, bool]]:
+    def _read(self, world: World, place: int) -> Steps[None]:
         yield UPDATE * (0.5 + world.random.random())
-        state, done = self.item.update(change)
+        self.known[place] = self.item.state
         yield UPDATE * (0.5 + world.random.random())
-        self.known[place] = state
-        return state, done
 
 
 class Schedule:
@@ -90,13 +125,19 @@ class Schedule:
     def updates(self) -> int:
         return 0
 
-    def ask(self, world: World, place: int) -> Steps[Grant | Wait]:
+    def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]:
+        yield 0
+        return ()
+
+    def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
         yield 2 * UPDATE
-        now = world.now
+        return [self._ask(world.now) for _ in range(count)]
+
+    def _ask(self, now: float) -> Grant | Wait:
         horizon = pacing.WARY_HORIZON if self.finding else pacing.HORIZON
         if self.next_start > now + horizon:
             if self.finding:
-                return Wait(now + pacing.WARY_HORIZON * (1 + world.random.random()))
+                return Wait(self.next_start - pacing.WARY_HORIZON / 2)
             self.parked_to = max(self.parked_to + pacing.STRIDE / self.per_second, self.next_start - horizon)
             return Wait(self.parked_to)
         dry = now - self.next_start > 0.5 / min(1.0, self.per_second)
@@ -119,6 +160,9 @@ class Schedule:
         self.finding = False
         self.next_start = max(self.next_start, reset_at or 0.0)
         self.raised_at = self.cut_at = self.next_start
+
+    def is_void(self, place: int, grant: Grant) -> bool:
+        return False
 
     def raised(self, start: float, passed: float) -> float:
         raise NotImplementedError

@@ -56,7 +56,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of a run; shares are of the limit, `receives` for each image, and `lasted` in seconds."""
+    """What came of a run; shares are of the limit, `receives` and `billed` seconds for each image."""
 
     share: float
     second_half: float
@@ -65,6 +65,7 @@ class Figures:
     updates: float
     recovered: float
     receives: float
+    billed: float
     lasted: float
 
 
@@ -102,7 +103,7 @@ def run(scenario: Scenario, make: Callable[[], Meter], seed: int) -> Figures:
         world.now += IDLE_BETWEEN if scenario.known else 0.0
         for record in (world.answers, world.starts, world.refusals, world.rates):
             record.clear()
-    before, world.receives, began = world.meter.updates(), 0, world.now
+    before, world.receives, world.busy, began = world.meter.updates(), 0, 0.0, world.now
     world.run(scenario.images)
     return _figures(world, scenario, world.meter.updates() - before, began)
 
@@ -139,6 +140,7 @@ def _figures(world: World, scenario: Scenario, updates: int, began: float) -> Fi
         updates=updates / len(world.starts),
         recovered=max(_recovered(world, *change) for change in CHANGES) if scenario.changes else 0.0,
         receives=world.receives / scenario.images,
+        billed=world.busy / scenario.images,
         lasted=last - began,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,29 +14,32 @@ from tests.bench.pacing.endpoint import LATENCY, REFUSAL, Limit
 
 UPDATE = 0.004  # s to DynamoDB, and the same back
 POLL = 0.03  # s between two receives of an invocation's poller
+BEFORE, AFTER = 0.06, 0.1  # s of an invocation for its images before they ask and after they are answered
+PATIENCE = 4.0  # s that an image waits before it is given back
 
 type Steps[T] = Generator[float, None, T]  # yields seconds to let pass
 
 
 class Meter(Protocol):
-    """What a thread asks; `place` tells processes apart, each of which may remember something."""
+    """What an invocation asks; `place` tells processes apart, each of which may remember something."""
 
-    def ask(self, world: World, place: int) -> Steps[Grant | Wait]: ...
+    def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]: ...
+    def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]: ...
     def refused(self, world: World, place: int, grant: Grant, reset_at: float | None) -> Steps[None]: ...
+    def is_void(self, place: int, grant: Grant) -> bool: ...
     def rate(self) -> float: ...
     def updates(self) -> int: ...
 
 
 @dataclass
 class World:
-    """One run: a backlog of messages, invocations of up to ten threads, one meter, one endpoint."""
+    """One run: a backlog of messages, invocations of up to ten images, one meter, one endpoint."""
 
     meter: Meter
     limit: Limit
     random: random.Random
     invocations: int
     batch: int = 10
-    patience: float = 4.0  # s that a thread waits before it gives its message back
     now: float = 0.0
     due: list[tuple[float, int, Steps[None]]] = field(default_factory=list)
     queue: list[tuple[float, float, int]] = field(default_factory=list)
@@ -80,34 +83,58 @@ class World:
                 continue
             self.receives += len(batch)
             began = self.now
-            left = [len(batch)]
-            for message in batch:
-                self.go(self.thread(place, message, left), 0.01 * self.random.random())
-            while left[0]:
-                yield 0.05
+            yield from self.invocation(place, batch)
             self.busy += self.now - began
 
-    def thread(self, place: int, message: int, left: list[int]) -> Steps[None]:
-        while True:
-            permission = yield from self.meter.ask(self, place)
-            if isinstance(permission, Wait):
-                if permission.until - self.now <= self.patience:
-                    yield permission.until - self.now
-                    continue
-                # SQS counts visibility in whole seconds.
-                back = self.now + math.ceil(permission.until - self.now)
-                heapq.heappush(self.queue, (back, self.random.random(), message))
-                break
-            yield permission.start_at - self.now
-            yield self.random.expovariate(1 / 0.01)
-            self.starts.append(self.now)
-            if self.limit.take(self.now):
-                yield max(1.0, self.random.gauss(LATENCY, 0.05))
-                self.limit.end()
-                self.answers.append(self.now)
-                break
+    def invocation(self, place: int, batch: list[int]) -> Steps[None]:
+        away = yield from self.meter.turn_away(self, place, len(batch))
+        for wait in away:
+            self.put_back(batch.pop(), wait.until)
+        if not batch:
+            return
+        yield BEFORE * (0.5 + self.random.random())
+        give_up_at = self.now + PATIENCE
+        asking = [(self.now, message) for message in batch]
+        calls = [0]
+        while asking or calls[0]:
+            due = [message for at, message in asking if at <= self.now]
+            asking[:] = [(at, message) for at, message in asking if at > self.now]
+            answers = (yield from self.meter.ask(self, place, len(due))) if due else ()
+            for answer in answers:
+                message = due.pop()
+                if isinstance(answer, Grant):
+                    calls[0] += 1
+                    self.go(self.call(place, message, answer, calls, asking), answer.start_at - self.now)
+                elif answer.until > give_up_at:
+                    self.put_back(message, answer.until)
+                else:
+                    asking.append((answer.until, message))
+            asking += [(self.now, message) for message in due]
+            yield max(0.0, min(at for at, _ in asking) - self.now) if asking else 0.02
+        yield AFTER * (0.5 + self.random.random())
+
+    def call(
+        self, place: int, message: int, grant: Grant, calls: list[int], asking: list[tuple[float, int]]
+    ) -> Steps[None]:
+        yield self.random.expovariate(1 / 0.01)
+        if self.meter.is_void(place, grant):
+            asking.append((self.now, message))
+            calls[0] -= 1
+            return
+        self.starts.append(self.now)
+        if self.limit.take(self.now):
+            yield max(1.0, self.random.gauss(LATENCY, 0.05))
+            self.limit.end()
+            self.answers.append(self.now)
+        else:
             reset_at = self.limit.reset_at(self.now)
             self.refusals.append(self.now)
             yield REFUSAL
-            yield from self.meter.refused(self, place, permission, reset_at)
-        left[0] -= 1
+            yield from self.meter.refused(self, place, grant, reset_at)
+            asking.append((self.now, message))
+        calls[0] -= 1
+
+    def put_back(self, message: int, until: float) -> None:
+        # SQS counts visibility in whole seconds.
+        back = self.now + math.ceil(max(0.0, until - self.now))
+        heapq.heappush(self.queue, (back, self.random.random(), message))

@@ -72,6 +72,17 @@ class InMemorySQS:
                 message.visible_at = self.clock() + VisibilityTimeout
         return {}
 
+    def change_message_visibility_batch(
+        self,
+        *,
+        QueueUrl: str,  # noqa: N803
+        Entries: list[dict[str, Any]],  # noqa: N803
+    ) -> dict[str, Any]:
+        for entry in Entries:
+            changes = {name: value for name, value in entry.items() if name != "Id"}
+            self.change_message_visibility(QueueUrl=QueueUrl, **changes)
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
         self._let_fall(QueueUrl)
         visible = [message for message in self.queue(QueueUrl) if message.visible_at <= self.clock()]
