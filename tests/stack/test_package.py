@@ -1,10 +1,16 @@
-"""The zip that ships holds all that its handler imports, but for what Lambda's Python has on board."""
+"""The zip that ships holds all that its handler imports, but for what Lambda's Python has on board, and compiled."""
 
 import json
+import marshal
 import subprocess
+import sys
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER
 from io import BytesIO
 from pathlib import Path
+from types import CodeType
 from zipfile import ZipFile
 
 import pytest
@@ -15,24 +21,55 @@ from tests.stack.deployment import Deployment
 ON_BOARD = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3"}
 """The runtime's SDK and what it needs: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html"""
 
+TASK_ROOT = Path("/var/task")
+"""Where Lambda unpacks the zip: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
+
 IMPORT = """
 import importlib, json, sys
+from importlib.machinery import SourceFileLoader
 code, handler = sys.argv[1:]
+compiled = []
+source_to_code = SourceFileLoader.source_to_code
+def noted(loader, source, path, **options):
+    compiled.append(path)
+    return source_to_code(loader, source, path, **options)
+SourceFileLoader.source_to_code = noted
 sys.path.insert(0, code)
 importlib.import_module(handler.rpartition(".")[0])
-print(json.dumps({
+modules = {
     name: getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
     for name, module in list(sys.modules.items())
     if name.partition(".")[0] not in {*sys.stdlib_module_names, "__main__", "__mp_main__"}
-}))
+}
+print(json.dumps({"modules": modules, "compiled": compiled}))
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A function's zip, unpacked, and what importing its handler did.
+
+    Attributes
+    ----------
+    code
+        Where it was unpacked.
+    runtime
+        What the function runs on, such as ``python3.13``.
+    modules
+        The file of each module that was loaded.
+    compiled
+        The files that had to be compiled for it.
+    """
+
+    code: Path
+    runtime: str
+    modules: dict[str, str]
+    compiled: list[str]
+
+
 @pytest.fixture(scope="module", params=["describe_function_name", "recover_function_name"])
-def imported(
-    request: pytest.FixtureRequest, stack: Deployment, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, str]]:
-    """Where a function's zip was unpacked, and the file of each module that importing its handler loads.
+def start(request: pytest.FixtureRequest, stack: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """A start of each function.
 
     The interpreter is the emulator's: it has boto3, as the runtime does, and nothing of this project.
     """
@@ -54,24 +91,54 @@ def imported(
         check=False,
     )
     assert child.returncode == 0, child.stderr
-    return code, json.loads(child.stdout.splitlines()[-1])
+    return Start(code, configuration["Runtime"], **json.loads(child.stdout.splitlines()[-1]))
 
 
-def test_every_module_comes_from_the_zip_or_from_the_runtime(imported: tuple[Path, dict[str, str]]) -> None:
-    code, modules = imported
+def test_every_module_comes_from_the_zip_or_from_the_runtime(start: Start) -> None:
     foreign = {
         name: file
-        for name, file in modules.items()
-        if not Path(file).is_relative_to(code) and name.partition(".")[0] not in ON_BOARD
+        for name, file in start.modules.items()
+        if not Path(file).is_relative_to(start.code) and name.partition(".")[0] not in ON_BOARD
     }
     assert foreign == {}
 
 
-def test_the_zip_holds_what_the_runtime_lacks_and_not_the_sdk_that_it_has(
-    imported: tuple[Path, dict[str, str]],
-) -> None:
-    code, modules = imported
-    assert Path(modules["imagescribe"]).is_relative_to(code)
-    assert Path(modules["aws_lambda_powertools"]).is_relative_to(code)
-    assert not (code / "boto3").exists()
-    assert not (code / "botocore").exists()
+def test_the_zip_holds_what_the_runtime_lacks_and_not_the_sdk_that_it_has(start: Start) -> None:
+    assert Path(start.modules["imagescribe"]).is_relative_to(start.code)
+    assert Path(start.modules["aws_lambda_powertools"]).is_relative_to(start.code)
+    assert not (start.code / "boto3").exists()
+    assert not (start.code / "botocore").exists()
+
+
+def test_a_start_compiles_nothing_of_the_zip(start: Start) -> None:
+    assert [file for file in start.compiled if Path(file).is_relative_to(start.code)] == []
+
+
+def test_every_module_of_the_zip_is_compiled_for_the_functions_runtime(start: Start) -> None:
+    version = start.runtime.removeprefix("python")
+    assert version == f"{sys.version_info.major}.{sys.version_info.minor}"  # whose magic number is looked for
+    sources = list(start.code.rglob("*.py"))
+    assert sources
+    assert [source for source in sources if not _compiled(source, version).is_file()] == []
+    for source in sources:
+        header = _compiled(source, version).read_bytes()[:8]
+        # 1: valid whatever the time of the source, which a zip does not keep (https://peps.python.org/pep-0552/).
+        assert header == MAGIC_NUMBER + (1).to_bytes(4, "little"), source
+
+
+def test_compiled_modules_name_the_place_in_lambda_and_none_of_the_machine_that_built_them(start: Start) -> None:
+    version = start.runtime.removeprefix("python")
+    for source in start.code.rglob("*.py"):
+        code = marshal.loads(_compiled(source, version).read_bytes()[16:])
+        assert set(_filenames(code)) == {str(TASK_ROOT / source.relative_to(start.code))}
+
+
+def _compiled(source: Path, version: str) -> Path:
+    return source.parent / "__pycache__" / f"{source.stem}.cpython-{version.replace('.', '')}.pyc"
+
+
+def _filenames(code: CodeType) -> Iterator[str]:
+    yield code.co_filename
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _filenames(constant)

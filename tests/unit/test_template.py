@@ -62,7 +62,9 @@ def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> Non
     statement = ALLOWED[name]
     assert "NotAction" not in statement
     assert "NotResource" not in statement
-    assert not [action for action in as_list(statement["Action"]) if "*" in action]
+    # Of all that begins like this there is the single request and its batch.
+    single_and_batch = "sqs:ChangeMessageVisibility*"
+    assert not [action for action in as_list(statement["Action"]) if "*" in action and action != single_and_batch]
     assert statement.get("Principal") != "*"
     assert statement.get("Principal") != {"AWS": "*"}
     is_trust = statement["Action"] == "sts:AssumeRole"

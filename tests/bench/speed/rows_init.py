@@ -41,6 +41,11 @@ http = requests.Session()
 http.mount("https://", HTTPAdapter(pool_maxsize=10))
 """
 
+COMPILE_SDK: Final = """
+import compileall, sysconfig
+compileall.compile_dir(sysconfig.get_path("purelib"), quiet=2)
+"""
+
 SETTINGS: Final = {
     "DESCRIBE_URL": "https://127.0.0.1/",
     "API_KEY_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:key",
@@ -62,6 +67,8 @@ def init(bench: Bench) -> list[Measure]:
     """Start the function of the built package and the floor in turn, each in a fresh process."""
     with TemporaryDirectory(prefix="speed-init-") as place:
         built = deploy.build(Path(place)).parent / "DescribeFunction"
+        # Both load the SDK. Were it compiled at each start, that would hide what ours takes beyond the floor.
+        subprocess.run([str(_python()), "-c", COMPILE_SDK], env=plain_environment(), timeout=60, check=True)
         _seconds(OURS, built), _seconds(FLOOR, built)  # the first of each reads the files from the disk
         pairs = [(_seconds(OURS, built), _seconds(FLOOR, built)) for _ in range(REPEATS)]
         packed = _packed_bytes(built, Path(place) / "code.zip")
