@@ -19,7 +19,8 @@ How the limit is found and kept
 - **Burst** is the unit of time: a second, or two calls where those take longer. Limits that are counted as a token
   bucket store about that much, so nothing is lost or refused by being off for less than it.
 - **Finding** (no limit known): the rate doubles in less than a second *of the schedule*, without waiting for answers,
-  since a refusal comes back in a tenth of a second. Starts are granted a quarter of a second ahead, no more.
+  since a refusal comes back in a tenth of a second. A block begins a quarter of a second ahead, no more, and what is
+  left of it when an overload is met is void. It ends at an overload, or at the fastest rate that is allowed.
 - **One cut for one overload**: those of calls that were granted before a cut belong to it.
 - **Not every refusal is an overload**: the calls beside one that is are mostly refused too. While finding, and after
   two cuts in a row that didn't help, it takes two refusals side by side, or more than a third of the calls; where
@@ -43,7 +44,7 @@ from math import floor
 
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
 HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
-WARY_HORIZON = 0.25  # while the next call may well be refused: what is granted by then can't be taken back
+WARY_HORIZON = 0.25  # ahead that a block begins while the next call may well be refused
 NEAR = 0.5  # ahead that a start is waited for by those who have not begun
 PROBING, PROBING_HORIZON = 1.03, 0.5  # the same for rates this much over the kept one
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
@@ -253,7 +254,8 @@ def park(state: State, now: float, count: int, *, chance: float = 0.0) -> Park |
         longest = UNSURE_FARTHEST
     if state.parked_to > now + longest:
         return Wait(now + longest * (0.5 + chance / 2))
-    return Park(count, state.next_start - _horizon(state), now + longest, state.spacing * STRIDE)
+    first = max(now, state.next_start - _horizon(state))
+    return Park(count, first, now + longest, state.spacing * STRIDE)
 
 
 def is_void(state: State, grant: Grant) -> bool:
@@ -273,11 +275,14 @@ def turned_away(
     left = count
     if state.next_start <= now + NEAR:
         asked = ask(state, now, count, ceiling=ceiling)
-        left -= len(asked.grants) if isinstance(asked, Block) else 1
+        if isinstance(asked, Block):
+            left, state = count - len(asked.grants), asked.state
+        else:
+            left = count - 1
     if not left:
         return ()
     if state.phase == Phase.SHUT:
-        return (Wait(state.next_start + chance),) * left
+        return (Wait(max(now, state.next_start) + chance),) * left
     away = park(state, now, left, chance=chance)
     return away if isinstance(away, Park) else (away,) * left
 
@@ -407,25 +412,28 @@ def _stepped(state: State, least: float) -> tuple[State, float]:
     """
     length = _length(state)
     passed = state.next_start - state.step_at + length
-    rate, age, alone = 1 / state.spacing, state.age, 0.0
+    rate, kept, age, alone = 1 / state.spacing, state.kept_rate, state.age, 0.0
+    fastest = min(FASTEST, 1 / least) if least else FASTEST
     phase = Phase(state.phase)
     match phase:
         case Phase.SHUT:
             # One call by itself, and the ones after it only where its refusal is not back in time.
             alone, phase, age = (VERDICT, phase, 1.0) if age == 0 else (0.0, Phase.CONFIRMING, 0.0)
         case Phase.FINDING:
-            highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else FASTEST
-            rate = min(highest, rate * 2 ** min(1.0, passed / DOUBLING))
+            highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else fastest
+            rate = min(highest, fastest, rate * 2 ** min(1.0, passed / DOUBLING))
+            if least and rate == fastest:
+                phase, kept, age = Phase.KEEPING, fastest, 0.0
         case Phase.CONFIRMING:
             rate *= 2 ** (passed / (STRAY_DOUBLING if state.strays > MANY_STRAYS else CONFIRMING_DOUBLING))
-            if rate > GUESSED_LOW * state.kept_rate:
+            if rate > GUESSED_LOW * kept:
                 phase = Phase.FINDING
         case Phase.KEEPING:
             age += passed / min(length, LONGEST_BURST)
-            rate = state.kept_rate * (1 + ((age - FLAT_AT) / CUBE) ** 3)
-            if rate > RISEN * state.kept_rate:
+            rate = min(fastest, kept * (1 + ((age - FLAT_AT) / CUBE) ** 3))
+            if rate > RISEN * kept:
                 phase = Phase.FINDING
-    stepped = replace(state, phase=int(phase), spacing=max(1 / min(rate, FASTEST), least), age=age)
+    stepped = replace(state, phase=int(phase), spacing=max(1 / min(rate, FASTEST), least), kept_rate=kept, age=age)
     return replace(stepped, step_at=state.next_start + (0.0 if phase == Phase.SHUT else _length(stepped))), alone
 
 
