@@ -140,13 +140,13 @@ class Wait:
 
     Attributes
     ----------
-    is_turn
-        Whether it is just for its turn that the call waits, so that waiting for a near one is worth it.
+    is_soon
+        Whether the next start is nobody's yet, so that a near one may be waited for where one is.
     """
 
     until: float
     why: str = RATE_LIMIT
-    is_turn: bool = True
+    is_soon: bool = False
 
 
 class Meter:
@@ -238,13 +238,13 @@ class Meter:
                         return self._take(block, reading, now)
                     case pacing.Park() as park:
                         return self._park(replace(park, count=count), reading)
-                    case pacing.Wait(until):
+                    case pacing.Wait(until, is_soon):
                         # While everything is refused, all wait for the same time.
                         apart = min(MOST_APART_SECONDS, 0.1 * max(0.0, until - now))
-                        return [Wait(until + self._random.uniform(0, apart)) for _ in range(count)]
+                        return [Wait(until + self._random.uniform(0, apart), is_soon=is_soon) for _ in range(count)]
             except ConditionFailedError as failed:
                 self._known = Reading.of_item(failed.item)  # other processes' updates came between
-        return [Wait(self._clock() + self._random.uniform(0.1, 0.5)) for _ in range(count)]
+        return [Wait(self._clock() + self._random.uniform(0.1, 0.5), is_soon=True) for _ in range(count)]
 
     def is_void(self, grant: Grant) -> bool:
         """Whether a grant is no longer worth using, by what this process has learned since."""
@@ -335,10 +335,10 @@ class Meter:
         now = self._clock()
         if reading.paused_until > now:
             why = f"paused by the {reading.paused_by}: {reading.paused_because}"
-            return Wait(reading.paused_until, why, is_turn=False)
+            return Wait(reading.paused_until, why)
         if self._budget_usd and reading.spent_on(utc_day(now)) + PRICE_USD > self._budget_usd + 1e-9:
             why = f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today"
-            return Wait(next_utc_day(now), why, is_turn=False)
+            return Wait(next_utc_day(now), why)
         return None
 
     def wait_of_pause(self) -> Wait | None:
@@ -356,7 +356,7 @@ class Meter:
         """Bound a wait, so that a resume reaches everyone soon, and spread it, so that not all come at once."""
         now = self._clock()
         seconds = min(max(0.0, wait.until - now), LONGEST_WAIT_SECONDS)
-        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why, is_turn=False)
+        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why)
 
     def _most(self, count: int, reading: Reading) -> int:
         """Return how many calls may be asked for: one where it is a probe, and no more than there is money for."""

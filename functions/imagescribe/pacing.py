@@ -85,7 +85,7 @@ IDLE = 60.0  # without a call after which buckets are full and windows are over:
 LAP = 4.0  # over which demand is measured: about a call, so that invocations in step don't count as more
 DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
 UNUSED = 0.9  # what is left, for each lap, of a rate above that
-STRIDE = 0.5  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
+STRIDE = 0.6  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
 UNSURE_FARTHEST = 60.0  # ahead that callers are parked before a limit is known
 SLOW_FARTHEST, FARTHEST_CALLS = 120.0, 120.0  # and after: the least, and this many seconds for a call a second
 FARTHEST = 900.0  # ahead that callers are parked in order: a limit that rises is followed within that
@@ -203,9 +203,16 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing starts soon: ask again at `until`."""
+    """Nothing starts now: ask again at `until`.
+
+    Attributes
+    ----------
+    is_soon
+        Whether nobody is before the caller in a line, so that a near start may be waited for where one is.
+    """
 
     until: float
+    is_soon: bool = False
 
 
 def fresh(now: float, *, ceiling: float = 0.0) -> State:
@@ -230,7 +237,7 @@ def ask(state: State, now: float, count: int = 1, *, ceiling: float = 0.0, chanc
     if state.next_start > now + _horizon(state):
         if state.phase in (Phase.FINDING, Phase.SHUT):
             # Spread, or all who wait would come at once.
-            return Wait(state.next_start - WARY_HORIZON * (1 - chance))
+            return Wait(state.next_start - WARY_HORIZON * (1 - chance), is_soon=True)
         return park(state, now, count, chance=chance)
     taken = replace(state, version=state.version + 1)
     grants: list[Grant] = []

@@ -54,7 +54,7 @@ class Turns:
         ----------
         give_up_at
             The latest start (epoch seconds) that is waited for here, since a second of waiting costs less than a
-            message going round.
+            message going round. Who has been given a place in the line goes round: others are before it.
         """
         for _ in range(MOST_TURNS):
             match self._ask(holder):
@@ -63,7 +63,7 @@ class Turns:
                     if not self._meter.is_void(grant):
                         return grant
                     self._meter.give_back(grant)
-                case Wait(until, is_turn=True) if until <= give_up_at:
+                case Wait(until, is_soon=True) if until <= give_up_at:
                     self._sleep(max(0.0, until - self._clock()))
                 case Wait() as wait:
                     return wait

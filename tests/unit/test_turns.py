@@ -156,14 +156,14 @@ def test_each_is_told_its_own_wait(batch: Batch) -> None:
 
 def test_a_near_turn_is_slept_for_and_asked_for_again(batch: Batch) -> None:
     started = batch.clock.now
-    batch.meter.answers = [[Wait(started + SOON)]]
+    batch.meter.answers = [[Wait(started + SOON, is_soon=True)]]
     assert isinstance(batch.turns.take("image", started + 4), Grant)
     assert batch.clock.now - started == pytest.approx(SOON)
     assert batch.meter.asked == [1, 1]
 
 
-def test_a_pause_is_not_slept_for_however_short(batch: Batch) -> None:
-    pause = Wait(batch.clock.now + 1, "paused by the operator", is_turn=False)
+def test_neither_a_pause_nor_a_place_in_the_line_is_slept_for_however_short(batch: Batch) -> None:
+    pause = Wait(batch.clock.now + 1, "paused by the operator")
     batch.meter.answers = [[pause]]
     assert batch.turns.take("image", batch.clock.now + 4) == pause
 

@@ -82,7 +82,7 @@ class Chosen:
             yield UPDATE * (0.5 + world.random.random())
             if answers is not None:
                 return answers
-        return [Wait(world.now + 0.2 + world.random.random())] * count
+        return [Wait(world.now + 0.2 + world.random.random(), is_soon=True)] * count
 
     def refused(self, world: World, place: int, grant: Grant, reset_at: float | None) -> Steps[None]:
         for _ in range(MOST_TRIES):
@@ -137,7 +137,7 @@ class Schedule:
         horizon = pacing.WARY_HORIZON if self.finding else pacing.HORIZON
         if self.next_start > now + horizon:
             if self.finding:
-                return Wait(self.next_start - pacing.WARY_HORIZON / 2)
+                return Wait(self.next_start - pacing.WARY_HORIZON / 2, is_soon=True)
             self.parked_to = max(self.parked_to + pacing.STRIDE / self.per_second, self.next_start - horizon)
             return Wait(self.parked_to)
         dry = now - self.next_start > 0.5 / min(1.0, self.per_second)

@@ -105,10 +105,10 @@ class World:
                 if isinstance(answer, Grant):
                     calls[0] += 1
                     self.go(self.call(place, message, answer, calls, asking), answer.start_at - self.now)
-                elif answer.until > give_up_at:
-                    self.put_back(message, answer.until)
-                else:
+                elif answer.is_soon and answer.until <= give_up_at:
                     asking.append((answer.until, message))
+                else:
+                    self.put_back(message, answer.until)
             asking += [(self.now, message) for message in due]
             yield max(0.0, min(at for at, _ in asking) - self.now) if asking else 0.02
         yield AFTER * (0.5 + self.random.random())
