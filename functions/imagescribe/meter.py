@@ -210,14 +210,18 @@ class Meter:
         reading = self.read()
         if reading.paused_until or self.paused(reading):
             return ()
-        away = pacing.turned_away(reading.paced, now, count, ceiling=self._ceiling, chance=self._random.random())
-        if isinstance(away, pacing.Park):
+        for _ in range(MOST_TRIES):
+            chance = self._random.random()
+            admission = pacing.admit(reading.paced, now, count, ceiling=self._ceiling, chance=chance)
             try:
-                return self._park(away, reading)
+                if admission.state.version != reading.paced.version:
+                    self._pace(reading.paced, admission.state, "", "", {})
+                if isinstance(admission.away, pacing.Park):
+                    return self._park(admission.away, reading)
+                return [Wait(wait.until) for wait in admission.away]
             except ConditionFailedError as failed:
-                self._known = Reading.of_item(failed.item)
-                return ()
-        return [Wait(wait.until) for wait in away]
+                self._known = reading = Reading.of_item(failed.item)
+        return ()
 
     def ask(self, count: int = 1) -> Sequence[Grant] | Sequence[Wait]:
         """Ask for permission for so many calls.

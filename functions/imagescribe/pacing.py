@@ -45,8 +45,7 @@ from math import floor
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
 HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
 WARY_HORIZON = 0.25  # ahead that a block begins while the next call may well be refused
-NEAR = 0.5  # ahead that a start is waited for by those who have not begun
-PROBING, PROBING_HORIZON = 1.03, 0.5  # the same for rates this much over the kept one
+NEAR = 1.0  # ahead that a start is waited for by those who have not begun
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 12  # the lowest limit published
@@ -85,7 +84,7 @@ IDLE = 60.0  # without a call after which buckets are full and windows are over:
 LAP = 4.0  # over which demand is measured: about a call, so that invocations in step don't count as more
 DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
 UNUSED = 0.9  # what is left, for each lap, of a rate above that
-STRIDE = 0.6  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
+STRIDE = 0.5  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
 UNSURE_FARTHEST = 60.0  # ahead that callers are parked before a limit is known
 SLOW_FARTHEST, FARTHEST_CALLS = 120.0, 120.0  # and after: the least, and this many seconds for a call a second
 FARTHEST = 900.0  # ahead that callers are parked in order: a limit that rises is followed within that
@@ -122,6 +121,8 @@ class State:
         Where a longer measure began, and whether with a full bucket.
     lap_at, lap_granted
         Where the measure of demand began.
+    promised_to
+        The time of the schedule up to which starts are meant for those who have begun, and will ask.
     parked_to
         The time that the last parked caller was given.
     suspicion, refused_number
@@ -147,6 +148,7 @@ class State:
     base_full: int = 1
     lap_at: float = 0.0
     lap_granted: int = 0
+    promised_to: float = 0.0
     parked_to: float = 0.0
     suspicion: float = 0.0
     refused_number: int = 0
@@ -170,6 +172,14 @@ class Block:
 
     state: State
     grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may begin: all but those who are `away`, once the item is `state`."""
+
+    state: State
+    away: Park | tuple[Wait, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,28 +280,28 @@ def is_void(state: State, grant: Grant) -> bool:
     return grant.is_bold and grant.overloads < state.overloads
 
 
-def turned_away(
-    state: State, now: float, count: int, *, ceiling: float = 0.0, chance: float = 0.0
-) -> Park | tuple[Wait, ...]:
-    """Say who of so many need not even begin, because no start is near that would be left for them.
+def admit(state: State, now: float, count: int, *, ceiling: float = 0.0, chance: float = 0.0) -> Admission:
+    """Say who of so many may begin, and when the others come back, for whom no start would be left that is near.
 
     Who begins and then waits costs the requests of a beginning and keeps an invocation from others.
     """
     if state.phase == Phase.FINDING:
-        return ()  # where the rate doubles within a second, all can have a start
-    left = count
-    if state.next_start <= now + NEAR:
-        asked = ask(state, now, count, ceiling=ceiling)
+        return Admission(state, ())  # where the rate doubles within a second, all can have a start
+    left, ahead = count, replace(state, next_start=max(state.next_start, state.promised_to))
+    if ahead.next_start <= now + NEAR:
+        asked = ask(ahead, now, count, ceiling=ceiling)
         if isinstance(asked, Block):
-            left, state = count - len(asked.grants), asked.state
+            left, ahead = count - len(asked.grants), asked.state
         else:
             left = count - 1
-    if not left:
-        return ()
+    becomes = state
+    if left < count and state.parked_to > now:
+        # Where there is a line, starts are scarce: others who come at the same moment shall not count on these.
+        becomes = replace(state, promised_to=ahead.next_start, version=state.version + 1)
     if state.phase == Phase.SHUT:
-        return (Wait(max(now, state.next_start) + chance),) * left
-    away = park(state, now, left, chance=chance)
-    return away if isinstance(away, Park) else (away,) * left
+        return Admission(becomes, (Wait(max(now, ahead.next_start) + chance),) * left)
+    away = park(ahead, now, left, chance=chance) if left else ()
+    return Admission(becomes, (away,) * left if isinstance(away, Wait) else away)
 
 
 def refused(
@@ -340,10 +350,9 @@ def refused(
     elif accepted > 0:
         measured = min(rate * BACKOFF, _measured(state, grant, end))
         if end - state.mark_at < TRUSTED_MEASURE:
-            measured, phase = (
-                max(measured, rate * (SHORT_BACKOFF if 1 + before > SUSPICIOUS_LATER else BACKOFF)),
-                Phase.CONFIRMING,
-            )
+            is_short_again = state.phase == Phase.CONFIRMING or 1 + before > SUSPICIOUS_LATER
+            measured = max(measured, rate * (SHORT_BACKOFF if is_short_again else BACKOFF))
+            phase = Phase.CONFIRMING
         if strays > STRAYS:
             phase = Phase.CONFIRMING
         rate = measured
@@ -491,10 +500,7 @@ def _burst(spacing: float) -> float:
 
 def _horizon(state: State) -> float:
     """Return how many seconds ahead a start is granted: less where it may well be refused."""
-    if state.phase in (Phase.FINDING, Phase.SHUT):
-        return WARY_HORIZON
-    probing = state.phase == Phase.KEEPING and state.spacing * state.kept_rate * PROBING < 1
-    return PROBING_HORIZON if probing else HORIZON
+    return WARY_HORIZON if state.phase in (Phase.FINDING, Phase.SHUT) else HORIZON
 
 
 def _farthest(state: State) -> float:

@@ -54,13 +54,21 @@ class Chosen:
 
     def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]:
         yield from self._read(world, place)
-        away = pacing.turned_away(
-            self.known[place], world.now, count, ceiling=self.ceiling, chance=world.random.random()
-        )
-        if isinstance(away, Park):
-            yield UPDATE * (0.5 + world.random.random())
-            return self.item.park(away) or ()
-        return away
+        for _ in range(MOST_TRIES):
+            known, chance = self.known[place], world.random.random()
+            admission = pacing.admit(known, world.now, count, ceiling=self.ceiling, chance=chance)
+            is_written = True
+            if admission.state.version != known.version:
+                yield UPDATE * (0.5 + world.random.random())
+                is_written = self.item.replace(known, admission.state)
+                self.known[place] = self.item.state
+                yield UPDATE * (0.5 + world.random.random())
+            if is_written and isinstance(admission.away, Park):
+                yield UPDATE * (0.5 + world.random.random())
+                return self.item.park(admission.away) or ()
+            if is_written and not isinstance(admission.away, Park):
+                return admission.away
+        return ()
 
     def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
         if place not in self.known:

@@ -13,7 +13,8 @@ from imagescribe.pacing import Grant, Wait
 from tests.bench.pacing.endpoint import LATENCY, REFUSAL, Limit
 
 UPDATE = 0.004  # s to DynamoDB, and the same back
-POLL = 0.03  # s between two receives of an invocation's poller
+POLL = 0.03  # s until a message is received that is there for whoever is free
+LOOK = 1.0  # s between two looks where nothing happens, as the emulator does; on AWS a message is told of at once
 BEFORE, AFTER = 0.06, 0.1  # s of an invocation for its images before they ask and after they are answered
 PATIENCE = 4.0  # s that an image waits before it is given back
 
@@ -40,6 +41,7 @@ class World:
     random: random.Random
     invocations: int
     batch: int = 10
+    look_seconds: float = LOOK
     now: float = 0.0
     due: list[tuple[float, int, Steps[None]]] = field(default_factory=list)
     queue: list[tuple[float, float, int]] = field(default_factory=list)
@@ -50,15 +52,17 @@ class World:
     rates: list[tuple[float, float]] = field(default_factory=list)
     receives: int = 0
     busy: float = 0.0
+    free: list[int] = field(default_factory=list)
+    is_woken: bool = False
 
     def run(self, messages: int, every: float = 0.0) -> None:
         """Work off a backlog that is there now, or messages that come one after the other."""
         wanted = len(self.answers) + messages
         self.due.clear()
+        self.free = list(range(self.invocations))
         self.queue = [(self.now + number * every, self.random.random(), number) for number in range(messages)]
         heapq.heapify(self.queue)
-        for place in range(self.invocations):
-            self.go(self.poller(place), self.random.random() * 0.2)
+        self.go(self.pollers(), 0.0)
         while len(self.answers) < wanted and self.due:
             self.now, _, steps = heapq.heappop(self.due)
             try:
@@ -72,21 +76,29 @@ class World:
         self.begun += 1
         heapq.heappush(self.due, (self.now + max(0.0, delay), self.begun, steps))
 
-    def poller(self, place: int) -> Steps[None]:
+    def pollers(self) -> Steps[None]:
+        """Start an invocation for each batch that is there, and look again later or when an invocation is over."""
         while True:
-            yield POLL * (0.5 + self.random.random())
             batch: list[int] = []
-            while self.queue and self.queue[0][0] <= self.now and len(batch) < self.batch:
+            while self.free and self.queue and self.queue[0][0] <= self.now and len(batch) < self.batch:
                 batch.append(heapq.heappop(self.queue)[2])
-            if not batch:
-                yield min(0.5, max(0.0, self.queue[0][0] - self.now)) if self.queue else 0.5
+            if batch:
+                self.receives += len(batch)
+                self.go(self.invocation(self.free.pop(), batch), POLL * self.random.random())
                 continue
-            self.receives += len(batch)
-            began = self.now
-            yield from self.invocation(place, batch)
-            self.busy += self.now - began
+            self.is_woken, waited = False, 0.0
+            while not self.is_woken and waited < self.look_seconds:
+                yield POLL * (0.5 + self.random.random())
+                waited += POLL
 
     def invocation(self, place: int, batch: list[int]) -> Steps[None]:
+        began = self.now
+        yield from self.lead(place, batch)
+        self.busy += self.now - began
+        self.free.append(place)
+        self.is_woken = True
+
+    def lead(self, place: int, batch: list[int]) -> Steps[None]:
         away = yield from self.meter.turn_away(self, place, len(batch))
         for wait in away:
             self.put_back(batch.pop(), wait.until)
