@@ -32,6 +32,9 @@ How the limit is found and kept
   bursts (of 4 s at most), and is a quarter over it after 25. Nothing refused by then: it has risen, find it again.
 - **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
   tried, at most 12 s apart or when the answer said, until one is taken.
+- **The line**: who finds no start near goes round, and comes back at a time of its own, in order and twice as often as
+  there are starts. `admit` says so before anything is done for an image; the starts of those who are let in are
+  promised to them. A batch comes back together, so that one invocation has a whole block.
 - **Only demand raises the rate**: a step needs a schedule without gaps since the step before. Where concurrency is the
   bottleneck the schedule runs dry, and the rate comes down to twice the demand.
 """
@@ -288,7 +291,9 @@ def admit(state: State, now: float, count: int, *, ceiling: float = 0.0, chance:
     if state.phase == Phase.FINDING:
         return Admission(state, ())  # where the rate doubles within a second, all can have a start
     left, ahead = count, replace(state, next_start=max(state.next_start, state.promised_to))
-    if ahead.next_start <= now + NEAR:
+    # Who goes round is away for a second or two: where hardly anybody else comes until then, the start is waited for.
+    near = NEAR if state.parked_to > now + NEAR else _horizon(state)
+    if ahead.next_start <= now + near:
         asked = ask(ahead, now, count, ceiling=ceiling)
         if isinstance(asked, Block):
             left, ahead = count - len(asked.grants), asked.state

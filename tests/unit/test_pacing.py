@@ -482,7 +482,8 @@ def test_nobody_is_turned_away_where_the_schedule_is_free(phase: Phase, ahead: f
 def test_all_are_turned_away_where_the_next_start_is_further_than_near(
     rate: float, phase: Phase, ahead: float, count: int
 ) -> None:
-    away = pacing.admit(keeping(rate, phase=int(phase), next_start=NOW + ahead), NOW, count).away
+    state = keeping(rate, phase=int(phase), next_start=NOW + ahead, parked_to=NOW + 30)
+    away = pacing.admit(state, NOW, count).away
     assert isinstance(away, Park)
     assert away.count == count
 
@@ -508,6 +509,12 @@ def test_who_is_turned_away_from_a_line_too_long_waits_without_joining_it(ahead:
     assert isinstance(away, tuple)
     assert len(away) == (10 if ahead > pacing.NEAR else 9)
     assert all(NOW < wait.until <= NOW + pacing.FARTHEST for wait in away)
+
+
+def test_where_nobody_else_comes_soon_a_start_within_the_horizon_is_waited_for() -> None:
+    state = keeping(10, next_start=NOW + pacing.HORIZON - 0.1, parked_to=NOW + 0.5)
+    assert pacing.admit(state, NOW, 1).away == ()
+    assert pacing.admit(replace(state, parked_to=NOW + 30), NOW, 1).away != ()
 
 
 def test_where_there_is_a_line_no_two_invocations_count_on_the_same_starts() -> None:
@@ -541,7 +548,7 @@ def test_while_all_is_refused_at_most_one_begins(ahead: float, count: int, rate:
     state = keeping(rate, phase=int(Phase.SHUT), next_start=NOW + ahead, step_at=NOW + ahead)
     away = pacing.admit(state, NOW, count, chance=chance).away
     assert isinstance(away, tuple)
-    assert len(away) == count - (ahead <= pacing.NEAR)
+    assert len(away) == count - (ahead <= pacing.WARY_HORIZON)
     latest = NOW + max(0.0, ahead) + max(1 / rate, pacing.VERDICT) + 1 + CLOSE  # after the one that begins
     assert all(NOW + max(0.0, ahead) <= wait.until <= latest for wait in away)
 
