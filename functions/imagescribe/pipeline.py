@@ -154,12 +154,12 @@ class Pipeline:
         except NoApiKeyError as error:
             self.meter.account_fault(str(error))
             return self._refused(upload, record, AccountFault(str(error)))
-        give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, ""
+        give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, Limited("", until=None)
         while True:
             asked_at = self.clock()
             turn = self.turns.take(this_try.holder, give_up_at)
             if isinstance(turn, Wait):
-                return self._wait(upload, record, refusal or turn.why, turn.until)
+                return self._wait(upload, record, refusal.detail or turn.why, max(turn.until, refusal.until or 0.0))
             if self.clock() - asked_at > STALE_SECONDS and not self._is_current(upload):
                 self.meter.give_back(turn)
                 return self._overtaken(upload)
@@ -167,7 +167,7 @@ class Pipeline:
             if not isinstance(answer, Limited) or self.clock() >= give_up_at:
                 return turn, answer
             self.meter.report(turn, answer)
-            refusal = answer.detail
+            refusal = answer
 
     def _call(self, upload: Upload, key: str) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""

@@ -23,8 +23,7 @@ type Row = Callable[[Bench], list[Measure]]
 ROWS: Mapping[str, Row] = {
     "init": rows_init.init,
     "single": rows_single.single,
-    "unknown": rows_pace.unknown,
-    "known": rows_pace.known,
+    "backlog": rows_pace.backlog,
     "slow": rows_pace.slow,
     "slowest": rows_pace.slowest,
     "unlimited": rows_pace.unlimited,
