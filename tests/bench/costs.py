@@ -1,7 +1,7 @@
 """Print what a million images cost and how long they take, by rate limit: `uv run python -m tests.bench.costs`.
 
 Everything is at list prices in us-east-1 (November 2026), without free tiers. An image is worked on once, and goes
-round (is taken from the queue and given back) as often as it has to wait.
+round (is taken from the queue and turned away with nine others) as often as it has to wait.
 """
 
 from __future__ import annotations
@@ -10,36 +10,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from imagescribe import pacing
+
 IMAGES: Final = 1_000_000
 RATES: Final = (5.0, 50.0, 500.0, 1000.0)  # calls a minute
 
-# Counted by `python -m tests.bench.speed --only requests`: requests for each image, the limit known.
+# Counted by `python -m tests.bench.speed --only requests`: requests for each image of a backlog, the limit known.
 COUNTED: Final[Mapping[str, float]] = {
-    "dynamodb UpdateItem": 6.6,
+    "dynamodb UpdateItem": 4.4,
+    "dynamodb GetItem": 0.3,
     "s3 GetObject": 1.0,
-    "s3 HeadObject": 2.0,
+    "s3 HeadObject": 1.0,
     "s3 GetObjectTagging": 1.0,
     "s3 PutObjectTagging": 1.0,
     "presigned GetObject": 1.0,
-    "events PutEvents": 1.0,
+    "events PutEvents": 0.1,
+    "sqs ChangeMessageVisibilityBatch": 0.3,
 }
 INDEX_WRITES: Final = 4.0
 """A new record is written to two indexes; `described` moves it from one partition of the index by status to another."""
+BILLED_SECONDS: Final = 0.6  # of Lambda for each image, by `--only backlog`: ten calls side by side
 
-# Counted by `--only waiting` at 30 calls a minute: requests for each round.
+# What an invocation asks for that turns a whole batch away (`meter.py`, `turn_away`), and how long it is billed.
 ROUND: Final[Mapping[str, float]] = {
-    "dynamodb UpdateItem": 4.7,
-    "dynamodb DeleteItem": 1.0,
-    "s3 GetObject": 1.0,
-    "sqs ChangeMessageVisibility": 1.0,
+    "dynamodb GetItem": 1.0,
+    "dynamodb UpdateItem": 1.0,
+    "sqs ChangeMessageVisibilityBatch": 1.0,
+    "sqs ReceiveMessage": 1.0,
 }
-ROUND_INDEX_WRITES: Final = 4.0  # `waiting` to `describing` and back
-ROUND_SECONDS: Final = 0.5  # an assumption: of an invocation that finds no start for any of its batch
-CALL_SECONDS: Final = 5.0  # of an invocation whose batch is called side by side
+ROUND_SECONDS: Final = 0.04
+RENEWAL_REQUESTS: Final = 1.1  # a message that has gone round ten times is sent afresh, and ten are deleted at once
+RENEWED_AFTER: Final = 10
 
 BATCH: Final = 10
 CONCURRENCY: Final = 10
-FARTHEST: Final = 675.0  # s until an image comes back at the latest, on average (pacing.py)
+CALL_SECONDS: Final = 4.0
 MOST_IN_FLIGHT: Final = 120_000  # messages that SQS lets be received and not yet deleted
 RETENTION_DAYS: Final = 14
 
@@ -59,6 +64,8 @@ USD: Final[Mapping[str, float]] = {
 MEMORY_GB: Final = 0.5
 LOG_GB: Final = 0.5e-6
 POLLER: Final = 2 / BATCH  # receive and delete, for ten messages at once
+EVENTS: Final = 2  # S3's and ours, paid one by one however they are sent
+EACH_USD: Final = EVENTS * USD["event"] + POLLER * USD["sqs"] + LOG_GB * USD["log GB"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +97,32 @@ def cost(rate: float, images: int = IMAGES) -> Cost:
     """Work out the cost at a rate (calls a minute)."""
     minutes = images / rate
     rounds = _rounds(rate, images)
-    # While there is a backlog, all invocations are always there, so this is a bound.
-    working = min(images * (CALL_SECONDS + rounds * ROUND_SECONDS / BATCH), CONCURRENCY * minutes * 60)
-    gb_seconds = MEMORY_GB * working
-    invocations = images * (1 + rounds) / BATCH
+    away = rounds / BATCH
+    # At a low rate an invocation has one call or a few, since it doesn't wait for more.
+    side_by_side = min(BATCH, max(1.0, rate / 60 * pacing.HORIZON))
+    billed = max(BILLED_SECONDS, CALL_SECONDS / side_by_side)
+    gb_seconds = MEMORY_GB * images * (billed + away * ROUND_SECONDS)
+    invocations = images * (1 / side_by_side + away)
+    renewals_usd = rounds / RENEWED_AFTER * RENEWAL_REQUESTS * USD["sqs"]
     return Cost(
         rate=rate,
         days=minutes / 60 / 24,
         rounds=rounds,
         lambda_usd=gb_seconds * USD["lambda GB-s"] + invocations * USD["lambda request"],
-        dynamodb_usd=images * (_dynamodb(COUNTED, INDEX_WRITES) + rounds * _dynamodb(ROUND, ROUND_INDEX_WRITES)),
-        others_usd=images * (_others(COUNTED) + USD["event"] + LOG_GB * USD["log GB"] + rounds * _others(ROUND)),
+        dynamodb_usd=images * (_dynamodb(COUNTED, INDEX_WRITES) + away * _dynamodb(ROUND, 0.0)),
+        others_usd=images * (_others(COUNTED) + EACH_USD + away * _others(ROUND) + renewals_usd),
     )
 
 
 def _rounds(rate: float, images: int) -> float:
-    """Return how often an image is taken in vain: on average it waits for half of the others."""
-    waiting_seconds = images / rate * 60 / 2
-    by_time = waiting_seconds / FARTHEST
+    """Return how often an image is turned away: on average it waits for half of the others."""
+    a_second = rate / 60
+    longest = min(pacing.FARTHEST, max(pacing.SLOW_FARTHEST, pacing.FARTHEST_CALLS * a_second))
+    each_seconds = 0.75 * longest  # behind a line that is full, one comes back after half of its length to all of it
+    waiting_seconds = images / a_second / 2
     # No more go round than invocations can take, or SQS lets be in flight.
-    a_second = min(CONCURRENCY * BATCH / ROUND_SECONDS, MOST_IN_FLIGHT / FARTHEST)
-    return min(by_time, a_second * images / rate * 60 / images)
+    most_a_second = min(CONCURRENCY * BATCH / ROUND_SECONDS, MOST_IN_FLIGHT / each_seconds)
+    return min(waiting_seconds / each_seconds, most_a_second / a_second)
 
 
 def _dynamodb(requests: Mapping[str, float], index_writes: float) -> float:
@@ -119,7 +131,7 @@ def _dynamodb(requests: Mapping[str, float], index_writes: float) -> float:
 
 
 def _others(requests: Mapping[str, float]) -> float:
-    usd = POLLER * USD["sqs"]
+    usd = 0.0
     for name, count in requests.items():
         match name.split():
             case ["s3", "PutObjectTagging"]:
@@ -128,8 +140,6 @@ def _others(requests: Mapping[str, float]) -> float:
                 usd += count * USD["s3 read"]
             case ["sqs", _]:
                 usd += count * USD["sqs"]
-            case ["events", _]:
-                usd += count * USD["event"]
     return usd
 
 

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from imagescribe import pacing
+from imagescribe.items import update_if
+from imagescribe.meter import METER_KEY
 from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
 from imagescribe.settings import Settings
 from tests import sam_template
@@ -237,6 +240,84 @@ def test_waiting_ever_so_often_never_makes_a_dead_letter(stage: Stage) -> None:
     assert statuses(stage, upload) == ["described"]
     assert stage.letters() == []
     assert len(stage.endpoint.calls) == 5 * RECEIVES_BEFORE_RENEWAL + 1
+
+
+def fill_the_schedule(stage: Stage, seconds: float) -> None:
+    """Let others have taken all starts of that time, at one a second."""
+    values = {"next_start": stage.clock.now + seconds, "spacing": 1.0, "kept_rate": 1.0, "parked_to": 0.0}
+    update_if(
+        stage.dynamodb.client,
+        stage.ledger_table,
+        METER_KEY,
+        values=values,
+        condition="attribute_exists(content)",
+        operands={},
+    )
+    stage.pipeline.meter.read()
+
+
+def test_uploads_for_which_no_start_is_near_go_back_before_anything_is_done_for_them(stage: Stage) -> None:
+    uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(10)]
+    fill_the_schedule(stage, 30)
+    for service in (stage.s3, stage.dynamodb, stage.sqs):
+        service.heard.clear()
+    stage.invoke()
+    assert len(stage.last_answer["batchItemFailures"]) == 10
+    assert statuses(stage, *uploads) == ["no record"] * 10
+    assert [name for name, _ in stage.s3.heard] == []
+    assert [name for name, _ in stage.dynamodb.heard] == ["get_item", "update_item"]
+    assert [name for name, _ in stage.sqs.heard] == ["change_message_visibility_batch"]
+    queue = stage.sqs.client.queue(stage.upload_queue_url)
+    visible_at = sorted(message.visible_at - stage.clock.now for message in queue)
+    assert visible_at[0] >= 27
+    assert visible_at[-1] - visible_at[0] == pytest.approx(9 * pacing.STRIDE, abs=1)  # each when its turn is near
+
+    stage.settle()
+    assert statuses(stage, *uploads) == ["described"] * 10
+    assert stage.endpoint.paid.total() == 10
+    assert stage.letters() == []
+
+
+def test_what_needs_no_call_does_not_wait_for_one(stage: Stage) -> None:
+    gone = stage.upload(make_picture("red"))
+    stage.drain()
+    deletion = stage.remove(gone)
+    waiting = stage.upload(PICTURE)
+    stage.tell(deletion)
+    stage.send("no JSON")
+    fill_the_schedule(stage, 30)
+    stage.invoke()
+    assert statuses(stage, gone, waiting) == ["no record", "no record"]
+    assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]
+    assert len(stage.last_answer["batchItemFailures"]) == 1
+
+
+def test_only_those_begin_for_whom_there_are_starts(stage: Stage) -> None:
+    uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(10)]
+    fill_the_schedule(stage, 0.5)
+    stage.invoke()
+    described = statuses(stage, *uploads).count("described")
+    assert 1 <= described <= 3
+    assert statuses(stage, *uploads).count("no record") == 10 - described
+
+
+def test_where_the_meter_can_not_be_looked_at_the_images_begin_all_the_same(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    fill_the_schedule(stage, 1)
+    stage.dynamodb.failing["get_item"] = throttled()
+    stage.invoke()
+    assert statuses(stage, upload) == ["described"]
+
+
+def test_where_the_queue_can_not_hide_them_they_come_back_by_themselves(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    fill_the_schedule(stage, 30)
+    stage.sqs.failing["change_message_visibility_batch"] = throttled()
+    stage.invoke()
+    stage.sqs.failing.clear()
+    assert len(stage.last_answer["batchItemFailures"]) == 1
+    assert stage.settle() >= VISIBILITY_SECONDS - 1
+    assert statuses(stage, upload) == ["described"]
 
 
 # ── The key ──────────────────────────────────────────────────────────────────────────────────────────────────────────
