@@ -25,7 +25,7 @@ count (and its retention) anew, so that waiting never makes a dead letter; a cra
 
 
 MAX_ATTRIBUTE_LENGTH: Final = 1000
-_OWN_ATTRIBUTES: Final = frozenset({"renewals", "redrives"})
+_OWN_ATTRIBUTES: Final = frozenset({"renewals", "faults", "redrives"})
 
 # By what is refused, not by what is taken: Python needs 4 ms at each start to compile the other.
 _CONTROLS = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
@@ -45,7 +45,8 @@ class Delivery:
     receives
         How often it was delivered, this time included, since it was last sent.
     attributes
-        Those of its message attributes that we wrote: `renewals` and `redrives`, both counts.
+        Those of its message attributes that we wrote, all of them counts: how often it was sent afresh for having
+        waited long (`renewals`) or for something that failed (`faults`), and brought back when dead (`redrives`).
     """
 
     message_id: str
@@ -75,6 +76,11 @@ class Delivery:
         return self.receives == 1 and not self.attributes
 
     @property
+    def faults(self) -> int:
+        """How often something failed with it before. Its receives don't tell: most of them are waits for its turn."""
+        return int(self.attributes.get("faults", 0))
+
+    @property
     def is_worn(self) -> bool:
         """Whether it was delivered so often that it is sent afresh instead of hidden once more."""
         return self.receives >= RECEIVES_BEFORE_RENEWAL
@@ -100,9 +106,10 @@ class UploadQueue:
                 attributes = {**delivery.attributes, "reason": reason, "detail": detail}
                 self._send(self._dead_letter_url, delivery.body, attributes)
                 return True
-            case Deferred(until) if delivery.is_worn:
-                renewals = int(delivery.attributes.get("renewals", 0)) + 1
-                attributes = {**delivery.attributes, "renewals": str(renewals)}
+            case Deferred(until, is_fault=is_fault) if is_fault or delivery.is_worn:
+                counted = "faults" if is_fault else "renewals"
+                count = int(delivery.attributes.get(counted, 0)) + 1
+                attributes = {**delivery.attributes, counted: str(count)}
                 self._send(self._url, delivery.body, attributes, min(self._seconds_to(until), MAX_DELAY_SECONDS))
                 return True
             case Deferred():

@@ -154,6 +154,17 @@ def test_the_first_renewal_is_counted_as_one(queues: Queues, clock: Clock) -> No
     assert message["MessageAttributes"]["renewals"].get("StringValue") == "1"
 
 
+def test_a_message_that_something_failed_with_is_sent_afresh_with_the_fault_counted_on_it(
+    queues: Queues, clock: Clock
+) -> None:
+    delivery = queues.deliver(3, {"faults": "4", "renewals": "2"})
+    assert delivery.faults == 4
+    assert queues.queue.settle(delivery, Deferred(clock.now, "SlowDown", is_fault=True))
+    (message,) = queues.client.receive_message(QueueUrl=queues.url, MessageAttributeNames=["All"])["Messages"]
+    attributes = {name: value.get("StringValue") for name, value in message["MessageAttributes"].items()}
+    assert attributes == {"faults": "5", "renewals": "2"}
+
+
 def test_a_renewed_message_waits_out_its_time_too(queues: Queues, clock: Clock) -> None:
     assert queues.queue.settle(queues.deliver(RECEIVES_BEFORE_RENEWAL), Deferred(clock.now + 60, "429"))
     assert (queues.count("delayed"), queues.count("visible")) == (1, 0)

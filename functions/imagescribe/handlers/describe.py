@@ -41,6 +41,9 @@ from imagescribe.uploads import ObjectEvent, Upload, parse_body, split_body
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+MOST_FAULTS: Final = 10
+"""How often something other than the endpoint fails with a message before it is a dead letter."""
+
 SETTLING_SECONDS: Final = 10.0
 """Kept of an invocation for its end: a thread that is still at work then is not waited for."""
 
@@ -149,18 +152,19 @@ def _cut_off(delivery: Delivery) -> Outcome:
 
 def _fault(delivery: Delivery, image: ObjectEvent | None, reason: Reason, detail: str) -> Outcome:
     """Say what becomes of a message that failed otherwise than by an answer: it waits ever longer, then is dead."""
-    until = time.time() + full_jitter(_pipeline.settings.retry_base_seconds, delivery.receives, _random)
+    faults = delivery.faults + 1
+    until = time.time() + full_jitter(_pipeline.settings.retry_base_seconds, faults, _random)
     if isinstance(image, Upload):
         try:
             # What failed may have been the first look at the object, before there was a record.
             begun = isinstance(_pipeline.catalog.begin(image), Begun)
-            if begun and delivery.is_worn:
+            if begun and faults >= MOST_FAULTS:
                 _pipeline.catalog.give_up(image, Status.DEAD, detail, attempts=None)
             elif begun:
                 _pipeline.catalog.wait(image, detail, attempts=None, until=until)
         except (ClientError, BotoCoreError):
             logger.exception("the catalog could not take the reason", image=image.image)
-    return Dead(reason, detail) if delivery.is_worn else Deferred(until, detail)
+    return Dead(reason, detail) if faults >= MOST_FAULTS else Deferred(until, detail, is_fault=True)
 
 
 def _announce(outcomes: Mapping[Delivery, Outcome]) -> dict[Delivery, Outcome]:
