@@ -140,12 +140,15 @@ class Wait:
 
     Attributes
     ----------
+    is_turn
+        Whether it is for its turn that the call waits, and not for the end of a pause.
     is_soon
-        Whether the next start is nobody's yet, so that a near one may be waited for where one is.
+        Whether nobody is before it in a line, so that the turn may be waited for where one is.
     """
 
     until: float
     why: str = RATE_LIMIT
+    is_turn: bool = True
     is_soon: bool = False
 
 
@@ -339,10 +342,10 @@ class Meter:
         now = self._clock()
         if reading.paused_until > now:
             why = f"paused by the {reading.paused_by}: {reading.paused_because}"
-            return Wait(reading.paused_until, why)
+            return Wait(reading.paused_until, why, is_turn=False)
         if self._budget_usd and reading.spent_on(utc_day(now)) + PRICE_USD > self._budget_usd + 1e-9:
             why = f"paused by the {PausedBy.BUDGET}: ${self._budget_usd:g} are spent today"
-            return Wait(next_utc_day(now), why)
+            return Wait(next_utc_day(now), why, is_turn=False)
         return None
 
     def wait_of_pause(self) -> Wait | None:
@@ -360,7 +363,7 @@ class Meter:
         """Bound a wait, so that a resume reaches everyone soon, and spread it, so that not all come at once."""
         now = self._clock()
         seconds = min(max(0.0, wait.until - now), LONGEST_WAIT_SECONDS)
-        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why)
+        return Wait(now + seconds + self._random.uniform(0, 0.1 * seconds), wait.why, is_turn=False)
 
     def _most(self, count: int, reading: Reading) -> int:
         """Return how many calls may be asked for: one where it is a probe, and no more than there is money for."""

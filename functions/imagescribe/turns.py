@@ -31,6 +31,7 @@ class Turns:
         self._meter = meter
         self._clock = clock
         self._sleep = sleep
+        self._has_calls = False
         self._expected: set[str] = set()
         self._waiting: list[Future[Grant | Wait]] = []
         self._changed = Condition()  # guards the two above
@@ -40,6 +41,7 @@ class Turns:
         """Say who will come to `take` a turn, or else `leave`."""
         with self._changed:
             self._expected = set(holders)
+            self._has_calls = False
 
     def leave(self, holder: str) -> None:
         """Take note that somebody won't come, or has come before."""
@@ -54,16 +56,18 @@ class Turns:
         ----------
         give_up_at
             The latest start (epoch seconds) that is waited for here, since a second of waiting costs less than a
-            message going round. Who has been given a place in the line goes round: others are before it.
+            message going round. Who has been given a place in the line waits for it only beside calls of others, who
+            keep the invocation and so the message anyway.
         """
         for _ in range(MOST_TURNS):
             match self._ask(holder):
                 case Grant() as grant:
+                    self._has_calls = True
                     self._sleep(max(0.0, grant.paced.start_at - self._clock()))
                     if not self._meter.is_void(grant):
                         return grant
                     self._meter.give_back(grant)
-                case Wait(until, is_soon=True) if until <= give_up_at:
+                case Wait(until, is_soon=is_soon, is_turn=True) if until <= give_up_at and (is_soon or self._has_calls):
                     self._sleep(max(0.0, until - self._clock()))
                 case Wait() as wait:
                     return wait

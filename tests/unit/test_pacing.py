@@ -631,9 +631,9 @@ def name(value: object) -> str:
     [
         (Scenario(Kind.BUCKET, 600, 600), 0.92, 0.03, 0.8),
         (KNOWN, 0.97, 0.025, 0.7),
-        (Scenario(Kind.BUCKET, 5, 15), 0.95, 0.65, 7.0),
+        (Scenario(Kind.BUCKET, 5, 15), 0.9, 0.65, 7.0),
         (Scenario(Kind.BUCKET, 3000, 3000, invocations=40), 0.92, 0.035, 0.75),
-        (Scenario(Kind.FLIGHT, 600, 600), 0.8, 0.06, 0.85),
+        (Scenario(Kind.FLIGHT, 600, 600), 0.8, 0.09, 0.85),
         (Scenario(Kind.TOLD, 600, 1200, invocations=20), 1.2, 0.04, 0.65),
         (Scenario(Kind.WINDOW, 600, 1200, invocations=20), 1.0, 0.2, 0.75),
         (CHANGING, 0.8, 0.065, 0.8),

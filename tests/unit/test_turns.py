@@ -162,10 +162,28 @@ def test_a_near_turn_is_slept_for_and_asked_for_again(batch: Batch) -> None:
     assert batch.meter.asked == [1, 1]
 
 
-def test_neither_a_pause_nor_a_place_in_the_line_is_slept_for_however_short(batch: Batch) -> None:
-    pause = Wait(batch.clock.now + 1, "paused by the operator")
+def test_a_pause_is_not_slept_for_however_short(batch: Batch) -> None:
+    pause = Wait(batch.clock.now + 1, "paused by the operator", is_turn=False)
     batch.meter.answers = [[pause]]
     assert batch.turns.take("image", batch.clock.now + 4) == pause
+
+
+def test_a_place_in_the_line_is_not_slept_for_where_nothing_else_keeps_the_invocation(batch: Batch) -> None:
+    place = Wait(batch.clock.now + 1)
+    batch.meter.answers = [[place]]
+    assert batch.turns.take("image", batch.clock.now + 4) == place
+
+
+def test_a_place_in_the_line_is_waited_for_beside_the_calls_of_others(batch: Batch) -> None:
+    batch.turns.expect(["first"])
+    assert isinstance(batch.turns.take("first", batch.clock.now + 4), Grant)
+    batch.meter.answers = [[Wait(batch.clock.now + 1)], [Wait(batch.clock.now + FAR)]]
+    assert isinstance(batch.turns.take("second", batch.clock.now + 4), Wait)
+    assert batch.meter.asked == [1, 1, 1]
+    batch.turns.expect(["third"])  # of the next invocation, where nobody calls yet
+    place = Wait(batch.clock.now + 1)
+    batch.meter.answers = [[place]]
+    assert batch.turns.take("third", batch.clock.now + 4) == place
 
 
 def test_a_grant_begins_when_it_says(batch: Batch) -> None:

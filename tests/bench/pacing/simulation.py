@@ -117,7 +117,7 @@ class World:
                 if isinstance(answer, Grant):
                     calls[0] += 1
                     self.go(self.call(place, message, answer, calls, asking), answer.start_at - self.now)
-                elif answer.is_soon and answer.until <= give_up_at:
+                elif (answer.is_soon or calls[0]) and answer.until <= give_up_at:
                     asking.append((answer.until, message))
                 else:
                     self.put_back(message, answer.until)
