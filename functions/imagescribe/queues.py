@@ -80,10 +80,9 @@ class Delivery:
         """How often something failed with it before. Its receives don't tell: most of them are waits for its turn."""
         return int(self.attributes.get("faults", 0))
 
-    @property
-    def is_worn(self) -> bool:
-        """Whether it was delivered so often that it is sent afresh instead of hidden once more."""
-        return self.receives >= RECEIVES_BEFORE_RENEWAL
+    def is_renewed_for(self, outcome: Deferred) -> bool:
+        """Whether it is sent afresh instead of hidden: to count a fault, or since it was delivered often."""
+        return outcome.is_fault or self.receives >= RECEIVES_BEFORE_RENEWAL
 
 
 class UploadQueue:
@@ -106,8 +105,8 @@ class UploadQueue:
                 attributes = {**delivery.attributes, "reason": reason, "detail": detail}
                 self._send(self._dead_letter_url, delivery.body, attributes)
                 return True
-            case Deferred(until, is_fault=is_fault) if is_fault or delivery.is_worn:
-                counted = "faults" if is_fault else "renewals"
+            case Deferred(until) if delivery.is_renewed_for(outcome):
+                counted = "faults" if outcome.is_fault else "renewals"
                 count = int(delivery.attributes.get(counted, 0)) + 1
                 attributes = {**delivery.attributes, counted: str(count)}
                 self._send(self._url, delivery.body, attributes, min(self._seconds_to(until), MAX_DELAY_SECONDS))

@@ -84,11 +84,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
     outcomes |= _announce(outcomes)
     for delivery, outcome in outcomes.items():
         _log(delivery, outcome)
-    done = _settle(away | outcomes)
+    done = {delivery for delivery, outcome in (away | outcomes).items() if _settle(delivery, outcome)}
     return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in deliveries if each not in done]}
 
 
-def _turn_away(deliveries: Sequence[Delivery]) -> dict[Delivery, Outcome]:
+def _turn_away(deliveries: Sequence[Delivery]) -> dict[Delivery, Deferred]:
     """Defer the uploads that would only wait for the endpoint's limit, before anything is done for them."""
     uploads = [delivery for delivery in deliveries if isinstance(_image(delivery), Upload)]
     try:
@@ -99,10 +99,12 @@ def _turn_away(deliveries: Sequence[Delivery]) -> dict[Delivery, Outcome]:
     if waits:
         seconds = [round(wait.until - time.time(), 1) for wait in (waits[0], waits[-1])]
         logger.info("turned away", extra={"messages": len(waits), "why": waits[0].why, "seconds": seconds})
-    return {
+    away = {
         delivery: Deferred(wait.until, wait.why)
         for delivery, wait in zip(uploads[len(uploads) - len(waits) :], waits, strict=True)
     }
+    _hide(away)
+    return away
 
 
 def _describe(deliveries: Sequence[Delivery], request_id: str, ends_at: float) -> dict[Delivery, Outcome]:
@@ -112,10 +114,18 @@ def _describe(deliveries: Sequence[Delivery], request_id: str, ends_at: float) -
     }
     _pipeline.turns.expect(this_try.holder for this_try in tries.values())
     pool = ThreadPoolExecutor(max_workers=MOST_SIDE_BY_SIDE)
-    futures = {delivery: pool.submit(_lead, delivery, this_try) for delivery, this_try in tries.items()}
+    futures = {delivery: pool.submit(_lead_and_hide, delivery, this_try) for delivery, this_try in tries.items()}
     wait(futures.values(), timeout=max(0.0, ends_at - SETTLING_SECONDS - time.time()))
     pool.shutdown(wait=False, cancel_futures=True)
     return {delivery: future.result() if future.done() else _cut_off(delivery) for delivery, future in futures.items()}
+
+
+def _lead_and_hide(delivery: Delivery, this_try: Try) -> Outcome:
+    """Lead one message as far as it gets, and let it wait from now on: the others may take seconds yet."""
+    outcome = _lead(delivery, this_try)
+    if isinstance(outcome, Deferred):
+        _hide({delivery: outcome})
+    return outcome
 
 
 def _lead(delivery: Delivery, this_try: Try) -> Outcome:
@@ -188,24 +198,24 @@ def _announce(outcomes: Mapping[Delivery, Outcome]) -> dict[Delivery, Outcome]:
     }
 
 
-def _settle(outcomes: Mapping[Delivery, Outcome]) -> set[Delivery]:
-    """Do with the messages what their outcomes ask, and return those that the poller may delete."""
-    done: set[Delivery] = set()
-    waiting: list[tuple[Delivery, Deferred]] = []
-    for delivery, outcome in outcomes.items():
-        try:
-            if _queue.settle(delivery, outcome):
-                done.add(delivery)
-            elif isinstance(outcome, Deferred):
-                waiting.append((delivery, outcome))
-        except (ClientError, BotoCoreError):
-            # The message stays in the queue and comes back when its visibility time-out is over.
-            logger.exception("the queue failed", message_id=delivery.message_id)
+def _hide(deferred: Mapping[Delivery, Deferred]) -> None:
+    """Hide messages until their times, unless they are sent afresh in the end."""
+    hidden = [(delivery, outcome) for delivery, outcome in deferred.items() if not delivery.is_renewed_for(outcome)]
     try:
-        _queue.hide(waiting)
+        _queue.hide(hidden)
     except (ClientError, BotoCoreError, NotHiddenError):
-        logger.exception("the queue failed", messages=[delivery.message_id for delivery, _ in waiting])
-    return done
+        # They stay in the queue and come back when their visibility time-out is over.
+        logger.exception("the queue failed", messages=[delivery.message_id for delivery, _ in hidden])
+
+
+def _settle(delivery: Delivery, outcome: Outcome) -> bool:
+    """Do with a message what its outcome asks. True where the poller may delete it."""
+    try:
+        return _queue.settle(delivery, outcome)
+    except (ClientError, BotoCoreError):
+        # The message stays in the queue and comes back when its visibility time-out is over.
+        logger.exception("the queue failed", message_id=delivery.message_id)
+        return False
 
 
 def _log(delivery: Delivery, outcome: Outcome) -> None:
