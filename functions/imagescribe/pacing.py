@@ -29,7 +29,7 @@ How the limit is found and kept
   was accepted between two overloads, divided by the time between, is the limit itself, since the endpoint had nothing
   left at both ends, whether it counts tokens, windows or (nearly) calls in flight.
 - **Keeping**: from just under the limit the rate grows along a cubic, flat at first, through the limit after 6
-  bursts (of 4 s at most), and is a quarter over it after 24. Nothing refused by then: it has risen, find it again.
+  bursts (of 4 s at most), and is a quarter over it after 25. Nothing refused by then: it has risen, find it again.
 - **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
   tried, at most 12 s apart or when the answer said, until one is taken.
 - **The line**: who finds no start near goes round, and comes back at a time of its own, in order and twice as often as
@@ -55,13 +55,13 @@ SLOWEST = 1 / 12  # the lowest limit published
 LONGEST_BURST = 4.0  # that the cubic counts by, so that a low rate doesn't stay for many minutes
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
 
-DOUBLING = 0.7  # of schedule in which the rate doubles while finding
+DOUBLING = 0.8  # of schedule in which the rate doubles while finding
 OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
 FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
 CONFIRMING_DOUBLING = 32.0  # s: slow enough that the second overload costs few refusals
 GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
 STRAY_DOUBLING = 16.0  # the same where refusals come whatever the rate
-FLAT_AT, CUBE = 6.0, 28.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
+FLAT_AT, CUBE = 6.0, 30.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
 RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored by then
 
 BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured

@@ -89,14 +89,14 @@ def waiting(bench: Bench) -> list[Measure]:
         calls, billed = stack.simulator.counts().calls - seen, stack.billed_seconds(since)
         stack.hold()
     minutes = seconds / 60
-    rounds = counted["amazonsqs ChangeMessageVisibility"] / minutes
+    rounds = counted["amazonsqs ChangeMessageVisibilityBatch"] / minutes
     listed = ", ".join(f"{name} {count / minutes:.0f}" for name, count in counted.most_common())
     return [
         Measure(
             "what a waiting backlog asks of AWS in a minute",
             f"{LOW:.0f} a minute, {WAITING:,} images, {WAITING_FROM:.0f} s after the start",
             f"{counted.total() / minutes:.0f} requests, {billed / minutes:.0f} billed seconds, "
-            f"{rounds:.0f} rounds of an image",
+            f"{rounds:.0f} batches turned away",
             "",
             "",
             None,
