@@ -11,7 +11,7 @@ from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment
 from tests.stack.pictures import picture
 
-RESET_SECONDS = 4
+RESET_SECONDS = 10  # further ahead than is waited for inside an invocation
 
 
 @pytest.fixture(scope="module")
