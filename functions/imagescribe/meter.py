@@ -218,7 +218,7 @@ class Meter:
             admission = pacing.admit(reading.paced, now, count, ceiling=self._ceiling, chance=chance)
             try:
                 if admission.state.version != reading.paced.version:
-                    self._pace(reading.paced, admission.state, "", "", {})
+                    self._pace(reading.paced, admission.state)
                 if isinstance(admission.away, pacing.Park):
                     return self._park(admission.away, reading)
                 return [Wait(wait.until) for wait in admission.away]
@@ -408,7 +408,12 @@ class Meter:
         return [Wait(wait.until) for wait in park.waits(self._run(update, condition, values).paced.parked_to)]
 
     def _pace(
-        self, seen: pacing.State, becomes: pacing.State, update: str, condition: str, values: Mapping[str, Any]
+        self,
+        seen: pacing.State,
+        becomes: pacing.State,
+        update: str = "",
+        condition: str = "",
+        values: Mapping[str, Any] | None = None,
     ) -> None:
         """Try to write what the pace becomes, unless the one that was seen was overtaken meanwhile."""
         before, after = asdict(seen), asdict(becomes)
@@ -417,7 +422,7 @@ class Meter:
         self._run(
             "SET " + ", ".join(clauses),
             "version = :seen_version" + (f" AND {condition}" if condition else ""),
-            {f":{name}": value for name, value in changed.items()} | {":seen_version": seen.version, **values},
+            {f":{name}": value for name, value in changed.items()} | {":seen_version": seen.version, **(values or {})},
         )
 
     def _spend(self, grant: Grant, usd: float) -> None:
@@ -437,7 +442,7 @@ class Meter:
             if cut is None:
                 return
             try:
-                self._pace(reading.paced, cut, "", "", {})
+                self._pace(reading.paced, cut)
             except ConditionFailedError as failed:
                 self._known = Reading.of_item(failed.item)
             else:

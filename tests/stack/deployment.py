@@ -99,8 +99,8 @@ class Deployment:
 
     def tags(self, key: str, version_id: str | None = None) -> dict[str, str]:
         """Return an object's tags."""
-        version = {"VersionId": version_id} if version_id else {}
-        answer = self.s3.get_object_tagging(Bucket=self.bucket, Key=key, **version)  # type: ignore[arg-type]
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        answer = self.s3.get_object_tagging(Bucket=self.bucket, Key=key, **version)
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def calls(self, key: str) -> list[JournalEntry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -114,7 +115,7 @@ class Chosen:
         yield UPDATE * (0.5 + world.random.random())
 
 
-class Schedule:
+class Schedule(ABC):
     """What the others share: one schedule without conflicts, a doubling start, one cut for each overload."""
 
     def __init__(self) -> None:
@@ -172,11 +173,13 @@ class Schedule:
     def is_void(self, place: int, grant: Grant) -> bool:
         return False
 
+    @abstractmethod
     def raised(self, start: float, passed: float) -> float:
-        raise NotImplementedError
+        """Return the rate after so many seconds of schedule without a refusal."""
 
+    @abstractmethod
     def cut(self, grant: Grant, now: float) -> float:
-        raise NotImplementedError
+        """Return the rate after an overload."""
 
 
 class Aimd(Schedule):
