@@ -1,8 +1,8 @@
 """The meter: permission to make paid calls. One item of DynamoDB, asked with one update before each block of calls.
 
 It holds the three things that decide whether a call may start: the rate (`pacing.py`), a pause with its reason, and
-what was spent today. They are one item so that one atomic update asks for all three, for every invocation there is;
-`turns.py` gathers those of an invocation who ask at the same time.
+what was spent today. They are one item (`meter_item.py`) so that one atomic update asks for all three, for all images
+of an invocation and for every invocation there is.
 
 - A call's **price** is spent when it is granted, and given back if it was not billed: a budget is never overspent.
 - A **pause** ends by its time, but then one call goes first, the *probe*. It keeps everyone else waiting for
@@ -19,102 +19,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from random import Random
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imagescribe import pacing
 from imagescribe.answers import PRICE_USD, AccountFault, Answer, Description, Limited, Rejected, Transient
-from imagescribe.items import ConditionFailedError, get, run_update, update_if
+from imagescribe.items import ConditionFailedError
+from imagescribe.meter_item import MeterItem, PausedBy, Reading, utc_day
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from imagescribe.settings import Settings
 
-METER_KEY: Final = {"content": "#meter"}
-"""The item's key in the ledger's table; the key of a content never looks like it."""
-
 FAILURES_BEFORE_PAUSE: Final = 20
 PROBE_SECONDS: Final = 15.0
 FIRST_PAUSE_IN_RETRIES: Final = 4.0  # times RetryBaseSeconds
 LONGEST_PAUSE_SECONDS: Final = 900.0
 MOST_APART_SECONDS: Final = 3.0
-QUIET_SECONDS: Final = 15.0  # without a start after which nobody needs to be turned away
+FRESH_SECONDS: Final = 0.25  # that a copy of the item is worth trying by
+QUIET_SECONDS: Final = 15.0  # without a start, in which nobody else is likely to have changed the item
 LONGEST_WAIT_SECONDS: Final = 120.0  # of a message, in a pause: a longer one disables the mappings
 OPERATORS_PAUSE_ENDS_AT: Final = 253_402_300_799.0  # 9999-12-31: until an operator resumes
 MOST_TRIES: Final = 16
 RATE_LIMIT: Final = "the endpoint's rate limit"
 
-_PACED: Final[Mapping[Any, Any]] = {"int": int, "float": float}  # the types of `pacing.State`, by their annotation
-
-
-class PausedBy(StrEnum):
-    """Who or what paused intake."""
-
-    NOBODY = ""
-    OPERATOR = "operator"
-    ACCOUNT = "account"
-    ENDPOINT = "endpoint"
-    BUDGET = "budget"  # not kept in the item: it follows from what was spent
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The meter's item.
-
-    Attributes
-    ----------
-    paused_until
-        Epoch seconds; 0 where there is no pause. A pause whose time is over still waits for its probe.
-    pauses
-        How many pauses came one after the other, which sets how long the next one is.
-    failures
-        Failed calls since the last success.
-    spent_day, spent_usd
-        The UTC day, and what was spent on it.
-    is_switched_off
-        Whether the event source mappings were disabled for a long pause.
-    letters_left, letters_looked_at
-        How many dead letters stayed when they were last looked through, and when that was (epoch seconds).
-    """
-
-    paced: pacing.State
-    paused_until: float = 0.0
-    paused_by: PausedBy = PausedBy.NOBODY
-    paused_because: str = ""
-    pauses: int = 0
-    failures: int = 0
-    spent_day: str = ""
-    spent_usd: float = 0.0
-    is_switched_off: bool = False
-    letters_left: int = 0
-    letters_looked_at: float = 0.0
-
-    @classmethod
-    def of_item(cls, item: Mapping[str, Any]) -> Reading:
-        """Read the item's attributes."""
-        return cls(
-            paced=pacing.State(
-                **{f.name: _PACED[f.type](item[f.name]) for f in fields(pacing.State) if f.name in item}
-            ),
-            paused_until=float(item["paused_until"]),
-            paused_by=PausedBy(item["paused_by"]),
-            paused_because=item["paused_because"],
-            pauses=int(item["pauses"]),
-            failures=int(item["failures"]),
-            spent_day=item["spent_day"],
-            spent_usd=float(item["spent_usd"]),
-            is_switched_off=item["is_switched_off"],
-            letters_left=int(item["letters_left"]),
-            letters_looked_at=float(item["letters_looked_at"]),
-        )
-
-    def spent_on(self, day: str) -> float:
-        """Return what was spent on a UTC day, in USD; days before the last one asked for are forgotten."""
-        return self.spent_usd if self.spent_day == day else 0.0
+_NO_PAUSE: Final[Mapping[str, Any]] = {
+    "paused_until": 0.0,
+    "paused_by": PausedBy.NOBODY,
+    "paused_because": "",
+    "pauses": 0,
+    "failures": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +117,13 @@ class Meter:
         clock: Callable[[], float] = time.time,
         random: Random | None = None,
     ) -> None:
-        self._client = client
-        self._table = table
+        self._item = MeterItem(client, table, ceiling, clock)
         self._ceiling = ceiling
         self._budget_usd = budget_usd
         self._first_pause_seconds = first_pause_seconds
         self._clock = clock
         self._random = random or Random()  # noqa: S311 (spreads waits, guards nothing)
-        self._known: Reading | None = None
+        self._asking = Lock()
 
     @classmethod
     def of_settings(cls, client: DynamoDBClient, settings: Settings) -> Self:
@@ -198,34 +136,6 @@ class Meter:
             first_pause_seconds=FIRST_PAUSE_IN_RETRIES * settings.retry_base_seconds,
         )
 
-    def turn_away(self, count: int) -> Sequence[Wait]:
-        """Say who of so many need not even begin, because no start is near that would be left for them.
-
-        Returns
-        -------
-        Sequence[Wait]
-            As many as are turned away. Nobody is where the meter has been quiet, or where there is a pause: then the
-            answer to `ask` has the reason.
-        """
-        now = self._clock()
-        if self._known is None or now - self._known.paced.next_start > QUIET_SECONDS:
-            return ()
-        reading = self.read()
-        if reading.paused_until or self.paused(reading):
-            return ()
-        for _ in range(MOST_TRIES):
-            chance = self._random.random()
-            admission = pacing.admit(reading.paced, now, count, ceiling=self._ceiling, chance=chance)
-            try:
-                if admission.state.version != reading.paced.version:
-                    self._pace(reading.paced, admission.state)
-                if isinstance(admission.away, pacing.Park):
-                    return self._park(admission.away, reading)
-                return [Wait(wait.until) for wait in admission.away]
-            except ConditionFailedError as failed:
-                self._known = reading = Reading.of_item(failed.item)
-        return ()
-
     def ask(self, count: int = 1) -> Sequence[Grant] | Sequence[Wait]:
         """Ask for permission for so many calls.
 
@@ -234,28 +144,30 @@ class Meter:
         Sequence[Grant] or Sequence[Wait]
             One grant or more (whoever is left asks again), or for each when to come back.
         """
-        for _ in range(MOST_TRIES):
-            reading = self._recent()
-            if (pause := self.paused(reading)) is not None:
-                return [self._spread(pause) for _ in range(count)]
-            now, chance = self._clock(), self._random.random()
-            try:
-                match pacing.ask(reading.paced, now, self._most(count, reading), ceiling=self._ceiling, chance=chance):
-                    case pacing.Block() as block:
-                        return self._take(block, reading, now)
-                    case pacing.Park() as park:
-                        return self._park(replace(park, count=count), reading)
-                    case pacing.Wait(until, is_soon):
-                        # While everything is refused, all wait for the same time.
-                        apart = min(MOST_APART_SECONDS, 0.1 * max(0.0, until - now))
-                        return [Wait(until + self._random.uniform(0, apart), is_soon=is_soon) for _ in range(count)]
-            except ConditionFailedError as failed:
-                self._known = Reading.of_item(failed.item)  # other processes' updates came between
+        with self._asking:  # threads of one process would only overtake each other's copies of the item
+            for _ in range(MOST_TRIES):
+                with suppress(ConditionFailedError):  # other processes' updates came between
+                    return self._ask(count)
         return [Wait(self._clock() + self._random.uniform(0.1, 0.5), is_soon=True) for _ in range(count)]
+
+    def _ask(self, count: int) -> Sequence[Grant] | Sequence[Wait]:
+        reading = self._recent()
+        if (pause := self.paused(reading)) is not None:
+            return [self._spread(pause) for _ in range(count)]
+        now, chance = self._clock(), self._random.random()
+        match pacing.ask(reading.paced, now, self._most(count, reading), ceiling=self._ceiling, chance=chance):
+            case pacing.Block() as block:
+                return self._take(block, reading, now)
+            case pacing.Park() as park:
+                return self._park(replace(park, count=count), reading)
+            case pacing.Wait(until, is_soon):
+                # While everything is refused, all wait for the same time.
+                apart = min(MOST_APART_SECONDS, 0.1 * max(0.0, until - now))
+                return [Wait(until + self._random.uniform(0, apart), is_soon=is_soon) for _ in range(count)]
 
     def is_void(self, grant: Grant) -> bool:
         """Whether a grant is no longer worth using, by what this process has learned since."""
-        return self._known is not None and pacing.is_void(self._known.paced, grant.paced)
+        return self._item.known is not None and pacing.is_void(self._item.known.paced, grant.paced)
 
     def report(self, grant: Grant, answer: Answer) -> None:
         """Tell what came of a granted call, so that the next ones are paced, paused and paid for accordingly."""
@@ -278,8 +190,16 @@ class Meter:
                 self.account_fault(detail, grant)
 
     def give_back(self, grant: Grant) -> None:
-        """Take note that a granted call was not made."""
-        self._spend(grant, -PRICE_USD)
+        """Take note that a granted call was not made, so that another one starts in its place."""
+        for _ in range(MOST_TRIES):
+            reading = self._recent()
+            refund = ("spent_usd = spent_usd + :usd", "spent_day = :day", {":usd": -PRICE_USD, ":day": grant.day})
+            becomes = pacing.give_back(reading.paced, grant.paced)
+            with suppress(ConditionFailedError):
+                self._item.pace(reading.paced, becomes, *(refund if reading.spent_day == grant.day else ()))
+                break
+        if grant.probe_until:  # the next one that asks is the probe
+            self._end_probe(grant, {"paused_until": self._clock()})
 
     def account_fault(self, detail: str, grant: Grant | None = None) -> None:
         """Pause intake because no call would be taken: the key, the balance, the model or the URL."""
@@ -294,7 +214,7 @@ class Meter:
             The call that showed the need for it. Calls granted side by side with it make one pause, not several.
         """
         now = self._clock()
-        if self._known is None:
+        if self._item.known is None:
             self.read()  # makes the item where there is none
         condition, operands = "attribute_exists(content)", {}
         if by is not PausedBy.OPERATOR:
@@ -308,34 +228,27 @@ class Meter:
             "failures": 0,
         }
         try:
-            self._change(values, condition, operands, add={"pauses": 1})
-        except ConditionFailedError as failed:
-            self._known = Reading.of_item(failed.item)
+            self._item.set(values, condition, operands, add={"pauses": 1})
+        except ConditionFailedError:
             return False
         return True
 
     def resume(self) -> None:
         """End whatever pause there is, without a probe."""
         self.read()
-        self._change(
-            {"paused_until": 0.0, "paused_by": PausedBy.NOBODY, "paused_because": "", "pauses": 0, "failures": 0},
-            "attribute_exists(content)",
-            {},
-        )
+        self._item.set(_NO_PAUSE)
 
     def switch(self, *, off: bool) -> None:
         """Note whether the event source mappings are disabled."""
-        self._change({"is_switched_off": off}, "attribute_exists(content)", {})
+        self._item.set({"is_switched_off": off})
 
     def note_letters(self, left: int) -> None:
         """Note that the dead letters were looked through just now, and how many stayed."""
-        values = {"letters_left": left, "letters_looked_at": self._clock()}
-        self._change(values, "attribute_exists(content)", {})
+        self._item.set({"letters_left": left, "letters_looked_at": self._clock()})
 
     def read(self) -> Reading:
-        """Return the item as it is, made first where there is none and completed where an older version made it."""
-        self._known = Reading.of_item(self._complete(get(self._client, self._table, METER_KEY) or {}))
-        return self._known
+        """Return the item as it is."""
+        return self._item.read()
 
     def paused(self, reading: Reading) -> Wait | None:
         """Return the pause that holds now, the budget's included; None where calls may be asked for."""
@@ -354,10 +267,12 @@ class Meter:
         return pause and self._spread(pause)
 
     def _recent(self) -> Reading:
-        """Return the copy of the item from this process's last request, read afresh if that says to wait."""
-        if self._known is None or self.paused(self._known) is not None:
-            return self.read()  # somebody may have resumed meanwhile
-        return self._known
+        """Return this process's copy of the item, read afresh where others may have changed it or it says to wait."""
+        known, now = self._item.known, self._clock()
+        if known is None or self.paused(known):
+            return self.read()
+        is_quiet = now - known.paced.next_start > QUIET_SECONDS
+        return known if is_quiet or now - self._item.known_at <= FRESH_SECONDS else self.read()
 
     def _spread(self, wait: Wait) -> Wait:
         """Bound a wait, so that a resume reaches everyone soon, and spread it, so that not all come at once."""
@@ -393,7 +308,7 @@ class Meter:
         if reading.paused_until:  # its time is over: the one whose update succeeds is the probe
             probe_until = values[":probe_until"] = now + PROBE_SECONDS
             update += ", paused_until = :probe_until"
-        self._pace(reading.paced, block.state, update, condition, values)
+        self._item.pace(reading.paced, block.state, update, condition, values)
         return [Grant(grant, today, probe_until) for grant in block.grants]
 
     def _park(self, park: pacing.Park, reading: Reading) -> Sequence[Wait]:
@@ -405,126 +320,50 @@ class Meter:
         else:
             update, condition = "SET parked_to = parked_to + :length", "parked_to >= :first AND parked_to <= :far"
             values = {":length": length, ":first": park.first, ":far": park.far}
-        return [Wait(wait.until) for wait in park.waits(self._run(update, condition, values).paced.parked_to)]
-
-    def _pace(
-        self,
-        seen: pacing.State,
-        becomes: pacing.State,
-        update: str = "",
-        condition: str = "",
-        values: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Try to write what the pace becomes, unless the one that was seen was overtaken meanwhile."""
-        before, after = asdict(seen), asdict(becomes)
-        changed = {name: value for name, value in after.items() if value != before[name]}
-        clauses = [f"{name} = :{name}" for name in changed] + ([update] if update else [])
-        self._run(
-            "SET " + ", ".join(clauses),
-            "version = :seen_version" + (f" AND {condition}" if condition else ""),
-            {f":{name}": value for name, value in changed.items()} | {":seen_version": seen.version, **(values or {})},
-        )
+        return [Wait(wait.until) for wait in park.waits(self._item.run(update, condition, values).paced.parked_to)]
 
     def _spend(self, grant: Grant, usd: float) -> None:
         """Correct what a grant has counted as spent. What was granted yesterday no longer matters."""
         if abs(usd) < 1e-9:
             return
         with suppress(ConditionFailedError):
-            self._run(
-                "SET spent_usd = spent_usd + :usd", "spent_day = :day", {":usd": round(usd, 6), ":day": grant.day}
-            )
+            values = {":usd": round(usd, 6), ":day": grant.day}
+            self._item.run("SET spent_usd = spent_usd + :usd", "spent_day = :day", values)
 
     def _cut(self, grant: Grant, reset_at: float | None) -> None:
         """Lower the rate for a 429, once for each overload."""
         for _ in range(MOST_TRIES):
-            reading = self._known or self.read()
+            reading = self._item.known or self.read()
             cut = pacing.refused(reading.paced, grant.paced, self._clock(), reset_at=reset_at, ceiling=self._ceiling)
             if cut is None:
                 return
-            try:
-                self._pace(reading.paced, cut)
-            except ConditionFailedError as failed:
-                self._known = Reading.of_item(failed.item)
-            else:
+            with suppress(ConditionFailedError):
+                self._item.pace(reading.paced, cut)
                 return
 
     def _succeeded(self, grant: Grant) -> None:
         """End a run of failures, and the pause that the call was the probe of."""
-        known = self._known
+        known = self._item.known
         if grant.probe_until:
-            over = {"paused_until": 0.0, "paused_by": PausedBy.NOBODY, "paused_because": "", "pauses": 0, "failures": 0}
-            self._change_unless_outdated(over, "paused_until = :probe", {":probe": grant.probe_until})
+            self._end_probe(grant, _NO_PAUSE)
         elif known is None or known.failures:
-            self._change_unless_outdated({"failures": 0}, "failures > :none", {":none": 0})
+            with suppress(ConditionFailedError):
+                self._item.set({"failures": 0}, "failures > :none", {":none": 0})
+
+    def _end_probe(self, grant: Grant, values: Mapping[str, Any]) -> None:
+        """Set what becomes of a pause, unless it is another one by now."""
+        with suppress(ConditionFailedError):
+            self._item.set(values, "paused_until = :probe", {":probe": grant.probe_until})
 
     def _failed(self, grant: Grant, detail: str) -> None:
         """Count a failure, and pause when there were too many or when it was the probe's."""
-        item = self._change({}, "attribute_exists(content)", {}, add={"failures": 1})
-        if grant.probe_until or item.failures >= FAILURES_BEFORE_PAUSE:
+        reading = self._item.set({}, add={"failures": 1})
+        if grant.probe_until or reading.failures >= FAILURES_BEFORE_PAUSE:
             self.pause(PausedBy.ENDPOINT, detail, self._growing(self._first_pause_seconds), grant)
 
     def _growing(self, first_seconds: float) -> float:
-        pauses = self._known.pauses if self._known else 0
+        pauses = self._item.known.pauses if self._item.known else 0
         return min(LONGEST_PAUSE_SECONDS, first_seconds * float(2 ** min(pauses, 10)))
-
-    def _change_unless_outdated(self, values: dict[str, Any], condition: str, operands: dict[str, Any]) -> None:
-        try:
-            self._change(values, condition, operands)
-        except ConditionFailedError as failed:
-            self._known = Reading.of_item(failed.item)
-
-    def _change(
-        self,
-        values: dict[str, Any],
-        condition: str,
-        operands: dict[str, Any],
-        add: dict[str, int] | None = None,
-    ) -> Reading:
-        item = update_if(
-            self._client, self._table, METER_KEY, values=values, condition=condition, operands=operands, add=add
-        )
-        self._known = Reading.of_item(item)
-        return self._known
-
-    def _run(self, update: str, condition: str, values: Mapping[str, Any]) -> Reading:
-        item = run_update(self._client, self._table, METER_KEY, update=update, condition=condition, values=values)
-        self._known = Reading.of_item(item)
-        return self._known
-
-    def _complete(self, present: dict[str, Any]) -> dict[str, Any]:
-        """Add what the item lacks: conditions on attributes that are not there would never hold."""
-        fresh: dict[str, Any] = {
-            **asdict(pacing.fresh(self._clock(), ceiling=self._ceiling)),
-            "paused_until": 0.0,
-            "paused_by": PausedBy.NOBODY,
-            "paused_because": "",
-            "pauses": 0,
-            "failures": 0,
-            "spent_day": utc_day(self._clock()),
-            "spent_usd": 0.0,
-            "is_switched_off": False,
-            "letters_left": 0,
-            "letters_looked_at": 0.0,
-        }
-        missing = {name: value for name, value in fresh.items() if name not in present}
-        if not missing:
-            return present
-        try:
-            return update_if(
-                self._client,
-                self._table,
-                METER_KEY,
-                values=missing,
-                condition=f"attribute_not_exists(#{next(iter(missing))})",
-                operands={},
-            )
-        except ConditionFailedError as failed:
-            return failed.item
-
-
-def utc_day(epoch_seconds: float) -> str:
-    """Return the UTC day of a time, such as ``2026-11-23``."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).date().isoformat()
 
 
 def next_utc_day(epoch_seconds: float) -> float:

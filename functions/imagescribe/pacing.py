@@ -32,9 +32,8 @@ How the limit is found and kept
   bursts (of 4 s at most), and is a quarter over it after 25. Nothing refused by then: it has risen, find it again.
 - **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
   tried, at most 12 s apart or when the answer said, until one is taken.
-- **The line**: who finds no start near goes round, and comes back at a time of its own, in order and twice as often as
-  there are starts. `admit` says so before anything is done for an image; the starts of those who are let in are
-  promised to them. A batch comes back together, so that one invocation has a whole block.
+- **The line**: who finds no start near goes round, and comes back at a time of its own, in order and more often than
+  there are starts, so that none stays unused. A batch comes back together, so that one invocation has a whole block.
 - **Only demand raises the rate**: a step needs a schedule without gaps since the step before. Where concurrency is the
   bottleneck the schedule runs dry, and the rate comes down to twice the demand.
 """
@@ -48,14 +47,14 @@ from math import floor
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
 HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
 WARY_HORIZON = 0.25  # ahead that a block begins while the next call may well be refused
-NEAR = 1.0  # ahead that a start is waited for by those who have not begun
+NEAR = 0.8  # the same where others come for a start as soon as that: less waiting is billed
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 12  # the lowest limit published
 LONGEST_BURST = 4.0  # that the cubic counts by, so that a low rate doesn't stay for many minutes
 BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
 
-DOUBLING = 0.8  # of schedule in which the rate doubles while finding
+DOUBLING = 0.7  # of schedule in which the rate doubles while finding
 OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
 FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
 CONFIRMING_DOUBLING = 32.0  # s: slow enough that the second overload costs few refusals
@@ -124,8 +123,6 @@ class State:
         Where a longer measure began, and whether with a full bucket.
     lap_at, lap_granted
         Where the measure of demand began.
-    promised_to
-        The time of the schedule up to which starts are meant for those who have begun, and will ask.
     parked_to
         The time that the last parked caller was given.
     suspicion, refused_number
@@ -151,7 +148,6 @@ class State:
     base_full: int = 1
     lap_at: float = 0.0
     lap_granted: int = 0
-    promised_to: float = 0.0
     parked_to: float = 0.0
     suspicion: float = 0.0
     refused_number: int = 0
@@ -175,14 +171,6 @@ class Block:
 
     state: State
     grants: tuple[Grant, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Who may begin: all but those who are `away`, once the item is `state`."""
-
-    state: State
-    away: Park | tuple[Wait, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +235,11 @@ def ask(state: State, now: float, count: int = 1, *, ceiling: float = 0.0, chanc
         A random number from 0 to 1 that spreads the callers who wait.
     """
     least = _least(ceiling)
-    if state.next_start > now + _horizon(state):
+    if state.next_start > now + _near(state, now):
         if state.phase in (Phase.FINDING, Phase.SHUT):
             # Spread, or all who wait would come at once.
             return Wait(state.next_start - WARY_HORIZON * (1 - chance), is_soon=True)
-        return park(state, now, count, chance=chance)
+        return _park(state, now, count, chance)
     taken = replace(state, version=state.version + 1)
     grants: list[Grant] = []
     while len(grants) < count and (not grants or taken.next_start <= now + _farthest(taken)):
@@ -267,46 +255,17 @@ def ask(state: State, now: float, count: int = 1, *, ceiling: float = 0.0, chanc
     return Block(taken, tuple(grants))
 
 
-def park(state: State, now: float, count: int, *, chance: float = 0.0) -> Park | Wait:
-    """Say when to come back to those who find the schedule full."""
-    longest = min(FARTHEST, max(SLOW_FARTHEST, FARTHEST_CALLS / state.spacing))
-    if state.phase == Phase.CONFIRMING:
-        longest = UNSURE_FARTHEST
-    if state.parked_to > now + longest:
-        return Wait(now + longest * (0.5 + chance / 2))
-    first = max(now, state.next_start - _horizon(state))
-    return Park(count, first, now + longest, state.spacing * STRIDE)
-
-
 def is_void(state: State, grant: Grant) -> bool:
     """Whether a grant that has not been used yet is no longer worth using."""
     return grant.is_bold and grant.overloads < state.overloads
 
 
-def admit(state: State, now: float, count: int, *, ceiling: float = 0.0, chance: float = 0.0) -> Admission:
-    """Say who of so many may begin, and when the others come back, for whom no start would be left that is near.
-
-    Who begins and then waits costs the requests of a beginning and keeps an invocation from others.
-    """
-    if state.phase == Phase.FINDING:
-        return Admission(state, ())  # where the rate doubles within a second, all can have a start
-    left, ahead = count, replace(state, next_start=max(state.next_start, state.promised_to))
-    # Who goes round is away for a second or two: where hardly anybody else comes until then, the start is waited for.
-    near = NEAR if state.parked_to > now + HORIZON else _horizon(state)
-    if ahead.next_start <= now + near:
-        asked = ask(ahead, now, count, ceiling=ceiling)
-        if isinstance(asked, Block):
-            left, ahead = count - len(asked.grants), asked.state
-        else:
-            left = count - 1
-    becomes = state
-    if left < count and state.parked_to > now:
-        # Where there is a line, starts are scarce: others who come at the same moment shall not count on these.
-        becomes = replace(state, promised_to=ahead.next_start, version=state.version + 1)
-    if state.phase == Phase.SHUT:
-        return Admission(becomes, (Wait(max(now, ahead.next_start) + chance),) * left)
-    away = park(ahead, now, left, chance=chance) if left else ()
-    return Admission(becomes, (away,) * left if isinstance(away, Wait) else away)
+def give_back(state: State, grant: Grant) -> State:
+    """Return what the item becomes when a granted call is not made: another one may start in its place."""
+    version = state.version + 1
+    if grant.overloads < state.overloads:
+        return replace(state, version=version)  # the schedule of that time is gone
+    return replace(state, version=version, next_start=state.next_start - grant.spacing, granted=state.granted - 1)
 
 
 def refused(
@@ -390,6 +349,17 @@ def refused(
         refused_number=state.granted,
         strays=0 if state.phase == Phase.FINDING else strays,
     )
+
+
+def _park(state: State, now: float, count: int, chance: float) -> Park | Wait:
+    """Say when to come back to those who find the schedule full."""
+    longest = min(FARTHEST, max(SLOW_FARTHEST, FARTHEST_CALLS / state.spacing))
+    if state.phase == Phase.CONFIRMING:
+        longest = UNSURE_FARTHEST
+    if state.parked_to > now + longest:
+        return Wait(now + longest * (0.5 + chance / 2))
+    first = max(now, state.next_start - _horizon(state))
+    return Park(count, first, now + longest, state.spacing * STRIDE)
 
 
 def _found(state: State, grant: Grant, end: float) -> tuple[float, bool]:
@@ -506,6 +476,11 @@ def _burst(spacing: float) -> float:
 def _horizon(state: State) -> float:
     """Return how many seconds ahead a start is granted: less where it may well be refused."""
     return WARY_HORIZON if state.phase in (Phase.FINDING, Phase.SHUT) else HORIZON
+
+
+def _near(state: State, now: float) -> float:
+    """Return how many seconds ahead a block may begin: less where there is a line, since others come all the time."""
+    return min(NEAR, _horizon(state)) if state.parked_to > now + HORIZON else _horizon(state)
 
 
 def _farthest(state: State) -> float:

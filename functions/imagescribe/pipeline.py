@@ -22,10 +22,8 @@ from imagescribe.objects import Objects, unfit
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.settings import Settings
 from imagescribe.tags import tag_value
-from imagescribe.turns import Turns
+from imagescribe.turns import MOST_WAIT_SECONDS, Turn
 from imagescribe.uploads import Deletion, ObjectEvent, Upload
-
-MOST_WAIT_SECONDS: Final = 4.0  # for a call's start, inside the invocation
 
 SECONDS_AROUND_A_CALL: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + 15
 """What must be left of an invocation beside the wait for an answer: waiting for the start, connecting, saving it."""
@@ -51,11 +49,14 @@ class Try:
         Whether no try before it can have begun with the message.
     ends_at
         When the invocation ends, in epoch seconds.
+    turn
+        The image's turn at the endpoint.
     """
 
     holder: str
     is_first: bool
     ends_at: float
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,14 @@ class Pipeline:
     catalog: Catalog
     api_key: ApiKey
     meter: Meter
-    turns: Turns
     endpoint: Endpoint
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
+
+    def turn(self, grant: Grant | None) -> Turn:
+        """Return an image's turn at the endpoint, which it has if it was granted one already."""
+        return Turn(self.meter, grant, self.clock, self.sleep)
 
     def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
         """Lead one image its whole way, as far as it gets this time."""
@@ -157,7 +161,7 @@ class Pipeline:
         give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, Limited("", until=None)
         while True:
             asked_at = self.clock()
-            turn = self.turns.take(this_try.holder, give_up_at)
+            turn = this_try.turn.take(give_up_at)
             if isinstance(turn, Wait):
                 return self._wait(upload, record, refusal.detail or turn.why, max(turn.until, refusal.until or 0.0))
             if self.clock() - asked_at > STALE_SECONDS and not self._is_current(upload):

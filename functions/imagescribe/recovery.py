@@ -9,7 +9,8 @@ from typing import Final
 
 from imagescribe.dead_letters import DeadLetters
 from imagescribe.mappings import Mappings
-from imagescribe.meter import Meter, Reading
+from imagescribe.meter import Meter
+from imagescribe.meter_item import Reading
 
 LONG_PAUSE_SECONDS: Final = 120.0
 """A pause that lasts this much longer disables the mappings: the function that would enable them runs each minute."""

@@ -1,101 +1,98 @@
-"""The turns of an invocation's images at the meter: those who come together ask together, with one update.
+"""Turns at the endpoint: an invocation asks the meter for those of its images before anything is done for them.
 
-That costs one request instead of ten, and gives them starts one after the other, so that the invocation is over soon
-after the first of its answers instead of waiting for a start here and another there.
+One request asks for all, and whoever gets no start goes back to the queue having cost nothing more. The few images that
+turn out to need no call (duplicates, pictures that are paid for, what is no image) give their start back.
 """
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from threading import Condition, Lock
-from typing import Final
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Final, Self
 
 from imagescribe.meter import Grant, Meter, Wait
 
-GATHER_SECONDS: Final = 0.25  # that the first to come waits for the others: one may be held up on its way
-MOST_TURNS: Final = 32
+MOST_WAIT_SECONDS: Final = 4.0
+"""How far ahead a start is waited for, since a second of waiting costs less than a message going round."""
+
+MOST_ASKS: Final = 32
 
 
-class Turns:
-    """Where an invocation's images ask the meter.
+def ask_for_all(
+    meter: Meter, count: int, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Grant | Wait]:
+    """Ask for the starts of so many images, and yield for each its grant or until when it waits.
 
     Parameters
     ----------
+    clock, sleep
+        Epoch seconds, and waiting for some of them: where a start is near and nobody is before us in a line.
+    """
+    give_up_at = clock() + MOST_WAIT_SECONDS
+    while count:
+        turns = meter.ask(count)
+        first = turns[0]
+        if isinstance(first, Wait) and first.is_soon and first.until <= give_up_at:
+            sleep(max(0.0, first.until - clock()))
+            continue
+        yield from turns
+        count -= len(turns)
+
+
+class Turn:
+    """The turn of one image. In a ``with`` block: at its end a start that was not taken is given back.
+
+    Parameters
+    ----------
+    grant
+        What it was granted already; None where it asks when it comes to its call.
     clock, sleep
         Epoch seconds, and waiting for some of them.
     """
 
     def __init__(
-        self, meter: Meter, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+        self,
+        meter: Meter,
+        grant: Grant | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._meter = meter
+        self._grant = grant
         self._clock = clock
         self._sleep = sleep
-        self._has_calls = False
-        self._expected: set[str] = set()
-        self._waiting: list[Future[Grant | Wait]] = []
-        self._changed = Condition()  # guards the two above
-        self._asking = Lock()
 
-    def expect(self, holders: Iterable[str]) -> None:
-        """Say who will come to `take` a turn, or else `leave`."""
-        with self._changed:
-            self._expected = set(holders)
-            self._has_calls = False
+    def __enter__(self) -> Self:
+        return self
 
-    def leave(self, holder: str) -> None:
-        """Take note that somebody won't come, or has come before."""
-        with self._changed:
-            self._expected.discard(holder)
-            self._changed.notify_all()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._grant:
+            self._meter.give_back(self._grant)
+            self._grant = None
 
-    def take(self, holder: str, give_up_at: float) -> Grant | Wait:
-        """Ask for a call, and sleep until it may start.
+    def take(self, give_up_at: float) -> Grant | Wait:
+        """Sleep until the call may start, and return its grant, or else until when to wait for another turn.
 
         Parameters
         ----------
         give_up_at
-            The latest start (epoch seconds) that is waited for here, since a second of waiting costs less than a
-            message going round. Who has been given a place in the line waits for it only beside calls of others, who
-            keep the invocation and so the message anyway.
+            The latest start (epoch seconds) that is waited for here.
         """
-        for _ in range(MOST_TURNS):
-            match self._ask(holder):
-                case Grant() as grant:
-                    self._has_calls = True
-                    self._sleep(max(0.0, grant.paced.start_at - self._clock()))
-                    if not self._meter.is_void(grant):
-                        return grant
-                    self._meter.give_back(grant)
-                case Wait(until, is_soon=is_soon, is_turn=True) if until <= give_up_at and (is_soon or self._has_calls):
-                    self._sleep(max(0.0, until - self._clock()))
-                case Wait() as wait:
-                    return wait
+        for _ in range(MOST_ASKS):
+            turn = self._grant or self._meter.ask()[0]
+            if isinstance(turn, Wait):
+                if not turn.is_turn or turn.until > give_up_at:
+                    return turn
+                self._sleep_until(turn.until)
+                continue
+            self._grant = turn
+            self._sleep_until(turn.paced.start_at)
+            self._grant = None
+            if not self._meter.is_void(turn):
+                return turn
+            self._meter.give_back(turn)
         return Wait(give_up_at)
 
-    def _ask(self, holder: str) -> Grant | Wait:
-        turn: Future[Grant | Wait] = Future()
-        with self._changed:
-            self._waiting.append(turn)
-            self._expected.discard(holder)
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._expected or turn.done(), GATHER_SECONDS)
-        # Whoever is first asks for all who have come; the others find their answer when it is their turn for the lock.
-        with self._asking:
-            if not turn.done():
-                self._ask_for_all()
-        return turn.result()
-
-    def _ask_for_all(self) -> None:
-        with self._changed:
-            waiting, self._waiting = self._waiting, []
-        while waiting:
-            try:
-                answers: Sequence[Grant | Wait] = self._meter.ask(len(waiting))
-            except BaseException as error:
-                for turn in waiting:
-                    turn.set_exception(error)
-                raise
-            for number, answer in enumerate(answers):
-                waiting[number].set_result(answer)
-            waiting = waiting[len(answers) :]
+    def _sleep_until(self, epoch_seconds: float) -> None:
+        self._sleep(max(0.0, epoch_seconds - self._clock()))

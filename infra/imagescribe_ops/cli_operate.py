@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from imagescribe.answers import PRICE_USD
-from imagescribe.meter import PausedBy
+from imagescribe.meter_item import PausedBy
 from imagescribe.outcomes import Reason
 from imagescribe_ops.cli_base import (
     JsonOption,

@@ -19,7 +19,8 @@ from imagescribe.errors import MalformedMessageError
 from imagescribe.items import ConditionFailedError, delete_if, get
 from imagescribe.ledger import content_key
 from imagescribe.mappings import Mappings
-from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT, Meter, PausedBy, Reading, utc_day
+from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT, Meter
+from imagescribe.meter_item import PausedBy, Reading, utc_day
 from imagescribe.objects import Objects
 from imagescribe.outcomes import Reason
 from imagescribe.recovery import LONG_PAUSE_SECONDS

@@ -12,7 +12,8 @@ import pytest
 from imagescribe.catalog import Begun, Catalog, Status
 from imagescribe.items import get, update_if
 from imagescribe.ledger import Ledger, content_key
-from imagescribe.meter import METER_KEY, Meter, Reading
+from imagescribe.meter import Meter
+from imagescribe.meter_item import METER_KEY, Reading
 from imagescribe.queues import message_attributes
 from imagescribe.tags import TagState
 from imagescribe.uploads import Upload, parse_body

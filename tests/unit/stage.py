@@ -24,12 +24,12 @@ from imagescribe.catalog import Catalog
 from imagescribe.dead_letters import DeadLetters
 from imagescribe.items import get
 from imagescribe.ledger import Ledger, content_key
-from imagescribe.meter import METER_KEY, Meter
+from imagescribe.meter import Meter
+from imagescribe.meter_item import METER_KEY
 from imagescribe.objects import Objects
 from imagescribe.pipeline import Pipeline
 from imagescribe.queues import Delivery, UploadQueue
 from imagescribe.settings import Settings
-from imagescribe.turns import Turns
 from imagescribe.uploads import Deletion, Upload
 from tests.factories import API_KEY, Clock, eventbridge_body, unique
 from tests.unit.fake_endpoint import FakeEndpoint
@@ -229,7 +229,6 @@ class Stage:
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
             api_key=ApiKey(self.secrets, settings.api_key_secret_arn),  # type: ignore[arg-type]
             meter=meter,
-            turns=Turns(meter, self.clock, self.clock.sleep),
             endpoint=self.endpoint,  # type: ignore[arg-type]
             clock=self.clock,
             sleep=self.clock.sleep,

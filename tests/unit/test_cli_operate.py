@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from imagescribe.catalog import Status
 from imagescribe.mappings import Mappings
-from imagescribe.meter import PausedBy
+from imagescribe.meter_item import PausedBy
 from imagescribe_ops import cli_operate, operations, stack
 from imagescribe_ops.cli_base import app
 from imagescribe_ops.operations import Operations

@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 
 from imagescribe.answers import PRICE_USD
-from imagescribe.pipeline import MOST_WAIT_SECONDS
+from imagescribe.turns import MOST_WAIT_SECONDS
 from tests.factories import make_picture
 from tests.unit.fake_endpoint import Fault, Reply, prompt_of
 from tests.unit.stage import Stage, aws_error

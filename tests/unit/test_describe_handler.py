@@ -13,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from imagescribe import pacing
 from imagescribe.items import update_if
-from imagescribe.meter import METER_KEY
+from imagescribe.meter_item import METER_KEY
 from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
 from imagescribe.settings import Settings
 from tests import sam_template
@@ -241,9 +241,9 @@ def test_waiting_ever_so_often_never_makes_a_dead_letter(stage: Stage) -> None:
     assert len(stage.endpoint.calls) == 5 * RECEIVES_BEFORE_RENEWAL + 1
 
 
-def fill_the_schedule(stage: Stage, seconds: float) -> None:
-    """Let others have taken all starts of that time, at one a second."""
-    values = {"next_start": stage.clock.now + seconds, "spacing": 1.0, "kept_rate": 1.0, "parked_to": 0.0}
+def fill_the_schedule(stage: Stage, seconds: float, spacing: float = 1.0) -> None:
+    """Let others have taken all starts of that time."""
+    values = {"next_start": stage.clock.now + seconds, "spacing": spacing, "kept_rate": 1 / spacing, "parked_to": 0.0}
     update_if(
         stage.dynamodb.client,
         stage.ledger_table,
@@ -264,7 +264,7 @@ def test_uploads_for_which_no_start_is_near_go_back_before_anything_is_done_for_
     assert len(stage.last_answer["batchItemFailures"]) == 10
     assert statuses(stage, *uploads) == ["no record"] * 10
     assert [name for name, _ in stage.s3.heard] == []
-    assert [name for name, _ in stage.dynamodb.heard] == ["get_item", "update_item"]
+    assert [name for name, _ in stage.dynamodb.heard] == ["update_item"]
     assert [name for name, _ in stage.sqs.heard] == ["change_message_visibility_batch"]
     queue = stage.sqs.client.queue(stage.upload_queue_url)
     visible_at = sorted(message.visible_at - stage.clock.now for message in queue)
@@ -293,11 +293,21 @@ def test_what_needs_no_call_does_not_wait_for_one(stage: Stage) -> None:
 
 def test_only_those_begin_for_whom_there_are_starts(stage: Stage) -> None:
     uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(10)]
-    fill_the_schedule(stage, 0.5)
+    fill_the_schedule(stage, 0.5, spacing=30)
     stage.invoke()
-    described = statuses(stage, *uploads).count("described")
-    assert 1 <= described <= 3
-    assert statuses(stage, *uploads).count("no record") == 10 - described
+    assert sorted(statuses(stage, *uploads)) == ["described"] + ["no record"] * 9
+
+
+def test_copies_of_what_is_described_give_their_starts_back(stage: Stage) -> None:
+    first = stage.upload(PICTURE)
+    stage.drain()
+    granted, spent = stage.meter()["granted"], stage.meter()["spent_usd"]
+    copies = [stage.upload(PICTURE) for _ in range(5)]
+    stage.tell(*copies)
+    stage.drain()
+    assert statuses(stage, first, *copies) == ["described"] * 6
+    assert stage.endpoint.paid.total() == 1
+    assert (stage.meter()["granted"], stage.meter()["spent_usd"]) == (granted, spent)
 
 
 def test_where_the_meter_can_not_be_looked_at_the_images_begin_all_the_same(stage: Stage) -> None:

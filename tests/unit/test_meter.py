@@ -15,17 +15,15 @@ from imagescribe.meter import (
     FAILURES_BEFORE_PAUSE,
     LONGEST_PAUSE_SECONDS,
     LONGEST_WAIT_SECONDS,
-    METER_KEY,
     PROBE_SECONDS,
     Grant,
     Meter,
-    PausedBy,
     Wait,
     next_utc_day,
-    utc_day,
 )
+from imagescribe.meter_item import METER_KEY, PausedBy, utc_day
 from imagescribe.settings import Settings
-from imagescribe.turns import Turns
+from imagescribe.turns import Turn
 from tests.factories import Clock, make_description
 from tests.unit.conftest import make_table
 from tests.unit.in_memory.dynamodb import InMemoryDynamoDB
@@ -72,8 +70,8 @@ class Invocations:
 
     def ask(self, meter: Meter | None = None, patience: float = 4.0) -> Grant | Wait:
         """Ask as an image does that comes alone."""
-        turns = Turns(meter or self.meter, self.clock, self.clock.sleep)
-        return turns.take("the only one", self.clock.now + patience)
+        with Turn(meter or self.meter, None, self.clock, self.clock.sleep) as turn:
+            return turn.take(self.clock.now + patience)
 
     def granted(self, meter: Meter | None = None) -> Grant:
         grant = self.ask(meter)
@@ -126,7 +124,7 @@ def test_the_first_call_ever_is_granted_at_once(clock: Clock) -> None:
 
 def test_two_processes_that_make_the_item_at_once_make_one(calls: Invocations) -> None:
     calls.granted()
-    assert calls.another()._complete({}) == calls.item()
+    assert calls.another()._item._complete({}) == calls.item()
 
 
 def test_the_meter_of_a_stack_has_its_parameters(dynamodb: DynamoDBClient) -> None:
@@ -196,6 +194,27 @@ def test_a_budget_is_never_passed_however_many_ask_at_once() -> None:
         sys.setswitchinterval(interval)
     assert sum(isinstance(each, Grant) for each in asked) == 20
     assert float(calls.item()["spent_usd"]) == pytest.approx(20 * PRICE_USD)
+
+
+def test_a_call_that_is_not_made_gives_back_its_price_and_its_start(either: Invocations) -> None:
+    calls = either
+    calls.granted()
+    before = calls.item()
+    calls.meter.give_back(calls.granted())
+    after = calls.item()
+    assert float(after["spent_usd"]) == PRICE_USD
+    assert float(after["next_start"]) == pytest.approx(float(before["next_start"]), abs=1e-5)
+    assert after["granted"] == before["granted"]
+
+
+def test_what_is_given_back_is_not_lost_on_those_who_change_the_item_meanwhile(with_budget: Invocations) -> None:
+    calls = with_budget
+    mine = calls.granted()
+    other = calls.another()
+    calls.granted(other)
+    calls.meter.give_back(mine)
+    assert calls.item()["granted"] == 1
+    assert float(calls.item()["spent_usd"]) == PRICE_USD
 
 
 @pytest.mark.parametrize("answer", [Rejected("400"), Limited("429", None), DOWN, AccountFault("401")], ids=str)
@@ -385,6 +404,16 @@ def test_a_probe_that_never_comes_back_is_followed_by_another(calls: Invocations
     assert isinstance(calls.ask(calls.another(), 0), Wait)
     calls.meter.report(lost, make_description())  # it was only slow: another one decides by now
     assert calls.item()["paused_by"] == PausedBy.ACCOUNT
+
+
+def test_a_probe_that_is_not_called_makes_way_for_another_at_once(either: Invocations) -> None:
+    calls = either
+    calls.meter.account_fault("402: no credits")
+    calls.pause_over()
+    calls.meter.give_back(calls.granted())
+    assert calls.item()["paused_by"] == PausedBy.ACCOUNT
+    calls.clock.sleep(0.01)
+    assert calls.granted(calls.another()).probe_until > calls.clock.now
 
 
 def test_a_straggler_from_before_the_pause_does_not_prolong_it_while_a_probe_is_under_way(calls: Invocations) -> None:

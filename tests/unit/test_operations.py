@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from imagescribe.catalog import Begun, Status, Superseded
 from imagescribe.ledger import Ledger
-from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT, PausedBy
+from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT
+from imagescribe.meter_item import PausedBy
 from imagescribe.outcomes import Reason
 from imagescribe.times import iso_utc
 from imagescribe.uploads import Upload, parse_body

@@ -460,17 +460,17 @@ def test_who_knew_a_shorter_line_cannot_join_it_beyond_the_farthest() -> None:
 
 
 @given(ahead=st.floats(-3600.0, 60.0), count=batches)
-def test_nobody_is_turned_away_while_the_limit_is_being_found(ahead: float, count: int) -> None:
-    state = keeping(10, phase=int(Phase.FINDING), next_start=NOW + ahead)
-    assert pacing.admit(state, NOW, count).away == ()
-    assert pacing.admit(pacing.fresh(NOW), NOW, count).away == ()
+def test_while_the_limit_is_being_found_nobody_lines_up(ahead: float, count: int) -> None:
+    state = keeping(10, phase=int(Phase.FINDING), next_start=NOW + ahead, parked_to=NOW + 30)
+    asked = pacing.ask(state, NOW, count)
+    assert isinstance(asked, Block) or (isinstance(asked, Wait) and asked.is_soon)
 
 
 @pytest.mark.parametrize("phase", [Phase.CONFIRMING, Phase.KEEPING])
 @pytest.mark.parametrize("ahead", [-3600.0, -1.0, 0.0, 0.4])
-def test_nobody_is_turned_away_where_the_schedule_is_free(phase: Phase, ahead: float) -> None:
+def test_all_of_an_invocation_have_a_start_where_the_schedule_is_free(phase: Phase, ahead: float) -> None:
     state = keeping(10, phase=int(phase), next_start=NOW + ahead, step_at=NOW + ahead)
-    assert pacing.admit(state, NOW, 10).away == ()
+    assert len(granted(asked_for(Item(state), NOW, 10))) == 10
 
 
 @given(
@@ -479,90 +479,93 @@ def test_nobody_is_turned_away_where_the_schedule_is_free(phase: Phase, ahead: f
     ahead=st.floats(pacing.NEAR + 0.01, 60.0),
     count=batches,
 )
-def test_all_are_turned_away_where_the_next_start_is_further_than_near(
+def test_where_there_is_a_line_only_a_near_start_is_granted(
     rate: float, phase: Phase, ahead: float, count: int
 ) -> None:
     state = keeping(rate, phase=int(phase), next_start=NOW + ahead, parked_to=NOW + 30)
-    away = pacing.admit(state, NOW, count).away
+    away = pacing.ask(state, NOW, count)
     assert isinstance(away, Park)
     assert away.count == count
 
 
-@given(state=states([Phase.CONFIRMING, Phase.KEEPING]), count=st.integers(1, 40), ceiling=ceilings)
-def test_only_those_beyond_the_block_are_turned_away_where_some_fit(state: State, count: int, ceiling: float) -> None:
-    block = pacing.ask(state, NOW, count, ceiling=ceiling)
-    assert isinstance(block, Block)
-    away = pacing.admit(state, NOW, count, ceiling=ceiling).away
-    assert len(block.grants) + (away.count if isinstance(away, Park) else len(away)) == count
+def test_where_nobody_else_comes_soon_a_start_within_the_horizon_is_granted() -> None:
+    state = keeping(10, next_start=NOW + pacing.HORIZON - 0.1, parked_to=NOW + 0.5)
+    assert isinstance(pacing.ask(state, NOW), Block)
+    assert isinstance(pacing.ask(replace(state, parked_to=NOW + 30), NOW), Park)
 
 
 def test_at_a_call_a_second_three_of_ten_begin() -> None:
-    away = pacing.admit(keeping(1), NOW, 10).away
-    assert isinstance(away, Park)
-    assert away.count == 7
+    assert len(granted(asked_for(Item(keeping(1)), NOW, 10))) == 3
 
 
-@pytest.mark.parametrize("ahead", [-60.0, 0.0, 0.4, 5.0])
-def test_who_is_turned_away_from_a_line_too_long_waits_without_joining_it(ahead: float) -> None:
-    state = keeping(0.1, next_start=NOW + ahead, step_at=NOW + ahead, parked_to=NOW + 2 * pacing.FARTHEST)
-    away = pacing.admit(state, NOW, 10).away
-    assert isinstance(away, tuple)
-    assert len(away) == (10 if ahead > pacing.NEAR else 9)
-    assert all(NOW < wait.until <= NOW + pacing.FARTHEST for wait in away)
+def test_who_finds_the_line_too_long_waits_without_joining_it() -> None:
+    state = full(0.1, parked_to=NOW + 2 * pacing.FARTHEST)
+    away = pacing.ask(state, NOW, 10)
+    assert isinstance(away, Wait)
+    assert NOW < away.until <= NOW + pacing.FARTHEST
 
 
-def test_where_nobody_else_comes_soon_a_start_within_the_horizon_is_waited_for() -> None:
-    state = keeping(10, next_start=NOW + pacing.HORIZON - 0.1, parked_to=NOW + 0.5)
-    assert pacing.admit(state, NOW, 1).away == ()
-    assert pacing.admit(replace(state, parked_to=NOW + 30), NOW, 1).away != ()
-
-
-def test_where_there_is_a_line_no_two_invocations_count_on_the_same_starts() -> None:
-    item = Item(keeping(10, next_start=NOW, step_at=NOW + 1, parked_to=NOW + 30))
-    overtaken = item.state
-    first = pacing.admit(item.state, NOW, 10)
-    assert first.away == ()
-    assert item.replace(overtaken, first.state)
-    second = pacing.admit(overtaken, NOW, 10)
-    assert not item.replace(overtaken, second.state), "they came at the same moment"
-    third = pacing.admit(item.state, NOW, 10)  # as the second does, once it sees what the first has written
-    assert third.state.promised_to > first.state.promised_to or isinstance(third.away, Park)
-
-
-def test_a_promise_that_nobody_takes_up_is_soon_forgotten() -> None:
-    item = Item(keeping(10, next_start=NOW, step_at=NOW + 1, parked_to=NOW + 30))
-    for later in range(60):  # as of pictures that were paid for before: they begin, and ask for nothing
-        admission = pacing.admit(item.state, NOW + 1.1 * later, 10)
-        assert admission.away == ()
-        assert item.replace(item.state, admission.state)
-    assert item.state.granted == keeping(10).granted
-
-
-def test_without_a_line_nobody_needs_a_promise() -> None:
-    state = keeping(10, next_start=NOW, step_at=NOW + 1)
-    assert pacing.admit(state, NOW, 10).state is state
-
-
-@given(ahead=st.floats(-3600.0, 12.0), count=batches, rate=st.floats(0.1, 50.0), chance=st.floats(0.0, 1.0))
-def test_while_all_is_refused_at_most_one_begins(ahead: float, count: int, rate: float, chance: float) -> None:
-    state = keeping(rate, phase=int(Phase.SHUT), next_start=NOW + ahead, step_at=NOW + ahead)
-    away = pacing.admit(state, NOW, count, chance=chance).away
-    assert isinstance(away, tuple)
-    assert len(away) == count - (ahead <= pacing.WARY_HORIZON)
-    latest = NOW + max(0.0, ahead) + max(1 / rate, pacing.VERDICT) + 1 + CLOSE  # after the one that begins
-    assert all(NOW + max(0.0, ahead) <= wait.until <= latest for wait in away)
+@given(ahead=st.floats(-3600.0, 12.0), count=batches, rate=st.floats(0.1, 50.0))
+def test_while_all_is_refused_at_most_one_begins(ahead: float, count: int, rate: float) -> None:
+    item = Item(keeping(rate, phase=int(Phase.SHUT), next_start=NOW + ahead, step_at=NOW + ahead))
+    answers = asked_for(item, NOW, count)
+    assert len(granted(answers)) == (ahead <= pacing.WARY_HORIZON)
 
 
 @pytest.mark.parametrize(
     ("rate", "phase", "ahead"),
     [(1.0, Phase.KEEPING, -3600.0), (1.0, Phase.KEEPING, 0.4), (1.0, Phase.CONFIRMING, 0.0), (10.0, Phase.SHUT, -60.0)],
 )
-def test_who_is_turned_away_comes_back_later_than_now(rate: float, phase: Phase, ahead: float) -> None:
+def test_who_has_no_start_comes_back_later_than_now(rate: float, phase: Phase, ahead: float) -> None:
     item = Item(keeping(rate, phase=int(phase), next_start=NOW + ahead, step_at=NOW + ahead))
-    away = pacing.admit(item.state, NOW, 10).away
-    waits = item.park(away) if isinstance(away, Park) else away
+    waits = [answer for answer in asked_for(item, NOW, 10) if isinstance(answer, Wait)]
     assert waits
     assert all(wait.until > NOW for wait in waits)
+
+
+# ── Starts that are given back ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def give_back(item: Item, *grants: Grant) -> None:
+    for grant in grants:
+        assert item.replace(item.state, pacing.give_back(item.state, grant))
+
+
+@given(state=states([Phase.CONFIRMING, Phase.KEEPING, Phase.FINDING]), count=st.integers(1, 12), data=st.data())
+def test_who_gives_starts_back_moves_the_schedule_back_by_them(state: State, count: int, data: st.DataObject) -> None:
+    item = Item(state)
+    grants = granted(asked_for(item, NOW, count))
+    unused = data.draw(st.permutations(grants))[: data.draw(st.integers(1, len(grants)))]
+    after, next_start = item.state, item.state.next_start
+    give_back(item, *unused)
+    assert item.state.granted == after.granted - len(unused)
+    assert next_start - item.state.next_start == pytest.approx(sum(grant.spacing for grant in unused), abs=CLOSE)
+
+
+def test_a_start_of_before_a_cut_is_not_there_for_others() -> None:
+    item = Item(keeping(10))
+    grants = granted(asked_for(item, NOW, 10))
+    assert refuse(item, grants[0], NOW + 0.1)
+    after = item.state
+    give_back(item, grants[9])
+    assert replace(item.state, version=0) == replace(after, version=0)
+
+
+def test_whoever_asks_for_what_it_does_not_need_keeps_nobody_from_the_limit() -> None:
+    item, calls = Item(keeping(10)), 0
+    for tick in range(600):
+        grants = granted(asked_for(item, NOW + tick / 10, 3))
+        give_back(item, *grants[1:])
+        calls += len(grants[:1])
+    assert calls >= 0.95 * 600
+    assert item.state.phase == Phase.KEEPING or 1 / item.state.spacing > 10
+
+
+def test_whoever_asks_for_what_it_does_not_need_does_not_raise_the_rate() -> None:
+    item = Item(keeping(10))
+    for tick in range(3000):
+        give_back(item, *granted(asked_for(item, NOW + tick / 10, 3)))
+    assert 1 / item.state.spacing <= 10
 
 
 def test_starts_of_a_search_are_void_once_it_has_met_an_overload() -> None:
@@ -722,7 +725,7 @@ def test_the_search_ends_at_the_operators_ceiling_so_that_others_line_up_behind_
         asked_for(item, NOW + tick / 10, 10, ceiling=300)
     assert item.state.phase == Phase.KEEPING
     assert item.state.spacing == pytest.approx(0.2)
-    assert isinstance(pacing.admit(item.state, NOW + 10, 10, ceiling=300).away, Park)
+    assert isinstance(pacing.ask(full(5), NOW, 10, ceiling=300), Park)
     figures = run(Scenario(Kind.BUCKET, 600, 60), lambda: Chosen(ceiling=30), seed=1)
     assert figures.receives <= 8
     assert figures.refused == 0

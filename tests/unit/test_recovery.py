@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 from imagescribe.answers import Transient
 from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.mappings import Mappings
-from imagescribe.meter import Meter, PausedBy
+from imagescribe.meter import Meter
+from imagescribe.meter_item import PausedBy
 from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
 from imagescribe.uploads import Upload
 from tests import sam_template

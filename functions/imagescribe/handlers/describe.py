@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import repeat
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -29,13 +31,13 @@ from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import MalformedMessageError
 from imagescribe.ledger import Ledger
-from imagescribe.meter import Meter
+from imagescribe.meter import Grant, Meter, Wait
 from imagescribe.objects import CLIENT_CONFIG, Objects
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.pipeline import Pipeline, Try
 from imagescribe.queues import Delivery, NotHiddenError, UploadQueue
 from imagescribe.settings import Settings
-from imagescribe.turns import Turns
+from imagescribe.turns import ask_for_all
 from imagescribe.uploads import ObjectEvent, Upload, parse_body, split_body
 
 if TYPE_CHECKING:
@@ -54,14 +56,12 @@ def _assemble(settings: Settings) -> tuple[Pipeline, UploadQueue, Announcements]
     # Clients are made at the cold start, before any thread: making one takes long and is not safe among threads.
     session = boto3.Session()
     dynamodb = session.client("dynamodb", config=AWS_CONFIG)
-    meter = Meter.of_settings(dynamodb, settings)
     pipeline = Pipeline(
         settings=settings,
         objects=Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))),
         ledger=Ledger(dynamodb, settings.ledger_table),
         catalog=Catalog(dynamodb, settings.catalog_table),
-        meter=meter,
-        turns=Turns(meter),
+        meter=Meter.of_settings(dynamodb, settings),
         api_key=ApiKey(session.client("secretsmanager", config=AWS_CONFIG), settings.api_key_secret_arn),
         endpoint=Endpoint(settings.describe_url, MOST_SIDE_BY_SIDE, settings.answer_timeout_seconds),
     )
@@ -75,94 +75,141 @@ _pipeline, _queue, _announcements = _assemble(Settings.from_environment(os.envir
 _random = Random()  # noqa: S311 (spreads waits, guards nothing)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """A delivery and what it tells of.
+
+    Attributes
+    ----------
+    events
+        One for each object.
+    malformed
+        Why the body can't be read, empty where it can.
+    """
+
+    delivery: Delivery
+    events: Sequence[ObjectEvent] = ()
+    malformed: str = ""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record of the event that SQS invokes a function with."""
+        delivery = Delivery.from_record(record)
+        try:
+            return cls(delivery, parse_body(delivery.body))
+        except MalformedMessageError as error:
+            return cls(delivery, malformed=str(error))
+
+    @property
+    def image(self) -> ObjectEvent | None:
+        """What it tells of, None where that is not exactly one image."""
+        return self.events[0] if len(self.events) == 1 else None
+
+
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Take a batch, and name the messages of it that are not done."""
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
-    deliveries = [Delivery.from_record(record) for record in event["Records"]]
-    away = _turn_away(deliveries)
-    outcomes = _describe([each for each in deliveries if each not in away], context.aws_request_id, ends_at)
-    outcomes |= _announce(outcomes)
-    for delivery, outcome in outcomes.items():
-        _log(delivery, outcome)
-    done = {delivery for delivery, outcome in (away | outcomes).items() if _settle(delivery, outcome)}
-    return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in deliveries if each not in done]}
-
-
-def _turn_away(deliveries: Sequence[Delivery]) -> dict[Delivery, Deferred]:
-    """Defer the uploads that would only wait for the endpoint's limit, before anything is done for them."""
-    uploads = [delivery for delivery in deliveries if isinstance(_image(delivery), Upload)]
-    try:
-        waits = _pipeline.meter.turn_away(len(uploads))
-    except (ClientError, BotoCoreError):
-        logger.exception("the meter could not be read")  # they will ask it again, one step on
-        return {}
-    if waits:
-        seconds = [round(wait.until - time.time(), 1) for wait in (waits[0], waits[-1])]
-        logger.info("turned away", extra={"messages": len(waits), "why": waits[0].why, "seconds": seconds})
-    away = {
-        delivery: Deferred(wait.until, wait.why)
-        for delivery, wait in zip(uploads[len(uploads) - len(waits) :], waits, strict=True)
+    messages = [Message.from_record(record) for record in event["Records"]]
+    led, away = _describe(messages, context.aws_request_id, ends_at)
+    led |= _announce(led)
+    for message, outcome in led.items():
+        _log(message, outcome)
+    done = {message for message, outcome in (led | away).items() if _settle(message.delivery, outcome)}
+    return {
+        "batchItemFailures": [
+            {"itemIdentifier": message.delivery.message_id} for message in messages if message not in done
+        ]
     }
-    _hide(away)
-    return away
 
 
-def _describe(deliveries: Sequence[Delivery], request_id: str, ends_at: float) -> dict[Delivery, Outcome]:
-    """Lead messages as far as they get, side by side."""
-    tries = {
-        delivery: Try(f"{request_id}/{delivery.message_id}", delivery.is_first, ends_at) for delivery in deliveries
-    }
-    _pipeline.turns.expect(this_try.holder for this_try in tries.values())
+def _describe(
+    messages: Sequence[Message], request_id: str, ends_at: float
+) -> tuple[dict[Message, Outcome], dict[Message, Deferred]]:
+    """Lead messages as far as they get, side by side: an upload once it has a start, or it is turned away.
+
+    Returns
+    -------
+    dict, dict
+        What became of those who were led, and of those who were turned away.
+    """
     pool = ThreadPoolExecutor(max_workers=MOST_SIDE_BY_SIDE)
-    futures = {delivery: pool.submit(_lead_and_hide, delivery, this_try) for delivery, this_try in tries.items()}
+    futures: dict[Message, Future[Outcome]] = {}
+
+    def lead(message: Message, grant: Grant | None = None) -> None:
+        holder = f"{request_id}/{message.delivery.message_id}"
+        this_try = Try(holder, message.delivery.is_first, ends_at, _pipeline.turn(grant))
+        futures[message] = pool.submit(_lead_and_hide, message, this_try)
+
+    uploads = [message for message in messages if isinstance(message.image, Upload)]
+    for message in messages:
+        if message not in uploads:
+            lead(message)
+    away: dict[Message, Deferred] = {}
+    for message, turn in zip(uploads, _turns(len(uploads)), strict=False):
+        if isinstance(turn, Wait) and turn.is_turn:
+            away[message] = Deferred(turn.until, turn.why)
+        else:
+            lead(message, turn if isinstance(turn, Grant) else None)  # in a pause its record says so
+    if away:
+        _hide(away)
+        seconds = sorted(round(deferred.until - time.time(), 1) for deferred in away.values())
+        logger.info("turned away", extra={"messages": len(away), "seconds": [seconds[0], seconds[-1]]})
     wait(futures.values(), timeout=max(0.0, ends_at - SETTLING_SECONDS - time.time()))
     pool.shutdown(wait=False, cancel_futures=True)
-    return {delivery: future.result() if future.done() else _cut_off(delivery) for delivery, future in futures.items()}
+    led = {message: future.result() if future.done() else _cut_off(message) for message, future in futures.items()}
+    return led, away
 
 
-def _lead_and_hide(delivery: Delivery, this_try: Try) -> Outcome:
+def _turns(count: int) -> Iterator[Grant | Wait | None]:
+    """Yield what the meter says to so many uploads, nothing where it can't be asked: they ask again, one step on."""
+    try:
+        yield from ask_for_all(_pipeline.meter, count, _pipeline.clock, _pipeline.sleep)
+    except (ClientError, BotoCoreError):
+        logger.exception("the meter failed")
+        yield from repeat(None)
+
+
+def _lead_and_hide(message: Message, this_try: Try) -> Outcome:
     """Lead one message as far as it gets, and let it wait from now on: the others may take seconds yet."""
-    outcome = _lead(delivery, this_try)
+    outcome = _lead(message, this_try)
     if isinstance(outcome, Deferred):
-        _hide({delivery: outcome})
+        _hide({message: outcome})
     return outcome
 
 
-def _lead(delivery: Delivery, this_try: Try) -> Outcome:
+def _lead(message: Message, this_try: Try) -> Outcome:
     """Lead one message as far as it gets."""
-    image: ObjectEvent | None = None
     try:
-        match parse_body(delivery.body):
+        match message.events:
+            case _ if message.malformed:
+                return Dead(Reason.MALFORMED, message.malformed)
             case []:
                 return Done("no upload and no deletion")
             case [image]:
-                return _pipeline.process(image, this_try)
+                with this_try.turn:
+                    return _pipeline.process(image, this_try)
             case _:
-                for body in split_body(delivery.body):
+                for body in split_body(message.delivery.body):
                     _queue.send(body)
                 return Done("split into one message for each object")
-    except MalformedMessageError as error:
-        return Dead(Reason.MALFORMED, str(error))
     except (ClientError, BotoCoreError) as error:
-        logger.exception("an AWS service failed", image=image and image.image, message_id=delivery.message_id)
-        return _fault(delivery, image, Reason.AWS, str(error))
+        logger.exception("an AWS service failed", extra=_facts(message))
+        return _fault(message, Reason.AWS, str(error))
     except Exception as error:
-        logger.exception("unexpected error", image=image and image.image, message_id=delivery.message_id)
-        return _fault(delivery, image, Reason.CRASH, repr(error))
-    finally:
-        _pipeline.turns.leave(this_try.holder)
+        logger.exception("unexpected error", extra=_facts(message))
+        return _fault(message, Reason.CRASH, repr(error))
 
 
-def _cut_off(delivery: Delivery) -> Outcome:
+def _cut_off(message: Message) -> Outcome:
     """Say what becomes of a message whose image is still worked at when the invocation ends."""
     # An endpoint that sends a byte now and then outlasts every time-out of a socket.
-    logger.error("the invocation ends before the image is done", message_id=delivery.message_id)
-    return _fault(delivery, _image(delivery), Reason.TRANSIENT, "the invocation ended before the call did")
+    logger.error("the invocation ends before the image is done", extra=_facts(message))
+    return _fault(message, Reason.TRANSIENT, "the invocation ended before the call did")
 
 
-def _fault(delivery: Delivery, image: ObjectEvent | None, reason: Reason, detail: str) -> Outcome:
+def _fault(message: Message, reason: Reason, detail: str) -> Outcome:
     """Say what becomes of a message that failed otherwise than by an answer: it waits ever longer, then is dead."""
-    faults = delivery.faults + 1
+    faults, image = message.delivery.faults + 1, message.image
     until = time.time() + full_jitter(_pipeline.settings.retry_base_seconds, faults, _random)
     if isinstance(image, Upload):
         try:
@@ -177,11 +224,11 @@ def _fault(delivery: Delivery, image: ObjectEvent | None, reason: Reason, detail
     return Dead(reason, detail) if faults >= MOST_FAULTS else Deferred(until, detail, is_fault=True)
 
 
-def _announce(outcomes: Mapping[Delivery, Outcome]) -> dict[Delivery, Outcome]:
+def _announce(outcomes: Mapping[Message, Outcome]) -> dict[Message, Outcome]:
     """Announce what was described, and return other outcomes for those of which the bus did not take the event."""
     described = {
-        delivery: outcome.announces
-        for delivery, outcome in outcomes.items()
+        message: outcome.announces
+        for message, outcome in outcomes.items()
         if isinstance(outcome, Done) and outcome.announces
     }
     if not described:
@@ -192,15 +239,19 @@ def _announce(outcomes: Mapping[Delivery, Outcome]) -> dict[Delivery, Outcome]:
         logger.exception("the bus failed")
         errors = [str(error)] * len(described)
     return {
-        delivery: _fault(delivery, announced.upload, Reason.AWS, f"EventBridge refused the event: {error}")
-        for (delivery, announced), error in zip(described.items(), errors, strict=True)
+        message: _fault(message, Reason.AWS, f"EventBridge refused the event: {error}")
+        for message, error in zip(described, errors, strict=True)
         if error
     }
 
 
-def _hide(deferred: Mapping[Delivery, Deferred]) -> None:
+def _hide(deferred: Mapping[Message, Deferred]) -> None:
     """Hide messages until their times, unless they are sent afresh in the end."""
-    hidden = [(delivery, outcome) for delivery, outcome in deferred.items() if not delivery.is_renewed_for(outcome)]
+    hidden = [
+        (message.delivery, outcome)
+        for message, outcome in deferred.items()
+        if not message.delivery.is_renewed_for(outcome)
+    ]
     try:
         _queue.hide(hidden)
     except (ClientError, BotoCoreError, NotHiddenError):
@@ -218,9 +269,8 @@ def _settle(delivery: Delivery, outcome: Outcome) -> bool:
         return False
 
 
-def _log(delivery: Delivery, outcome: Outcome) -> None:
-    image = _image(delivery)
-    facts = {"image": image and image.image, "message_id": delivery.message_id, "receives": delivery.receives}
+def _log(message: Message, outcome: Outcome) -> None:
+    facts = {**_facts(message), "receives": message.delivery.receives}
     match outcome:
         case Done(result):
             logger.info("done", extra={"result": result, **facts})
@@ -230,10 +280,5 @@ def _log(delivery: Delivery, outcome: Outcome) -> None:
             logger.error("dead letter", extra={"reason": reason, "detail": detail, **facts})
 
 
-def _image(delivery: Delivery) -> ObjectEvent | None:
-    """Return what a message tells of, None where that is not exactly one image."""
-    try:
-        events = parse_body(delivery.body)
-    except MalformedMessageError:
-        return None
-    return events[0] if len(events) == 1 else None
+def _facts(message: Message) -> dict[str, Any]:
+    return {"image": message.image and message.image.image, "message_id": message.delivery.message_id}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from imagescribe.meter import PausedBy
+from imagescribe.meter_item import PausedBy
 from imagescribe_ops.local import LocalCloud
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.simulator import Fault

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from imagescribe.pipeline import MOST_WAIT_SECONDS
+from imagescribe.turns import MOST_WAIT_SECONDS
 from imagescribe_ops.local import LocalCloud
 from imagescribe_ops.simulator import JournalEntry
 from tests.bench.faults.figures import Figures

@@ -13,6 +13,7 @@ from imagescribe.pacing import Block, Grant, Park, State, Wait
 from tests.bench.pacing.simulation import UPDATE, Steps, World
 
 MOST_TRIES = 16
+FRESH = 0.25
 
 
 class Item:
@@ -46,6 +47,8 @@ class Chosen:
         self.ceiling = ceiling
         self.item = Item(pacing.fresh(0.0, ceiling=ceiling))
         self.known: dict[int, State] = {}
+        self.read_at: dict[int, float] = {}
+        self.reads = 0
 
     def rate(self) -> float:
         return 1 / self.item.state.spacing
@@ -53,26 +56,8 @@ class Chosen:
     def updates(self) -> int:
         return self.item.writes
 
-    def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]:
-        yield from self._read(world, place)
-        for _ in range(MOST_TRIES):
-            known, chance = self.known[place], world.random.random()
-            admission = pacing.admit(known, world.now, count, ceiling=self.ceiling, chance=chance)
-            is_written = True
-            if admission.state.version != known.version:
-                yield UPDATE * (0.5 + world.random.random())
-                is_written = self.item.replace(known, admission.state)
-                self.known[place] = self.item.state
-                yield UPDATE * (0.5 + world.random.random())
-            if is_written and isinstance(admission.away, Park):
-                yield UPDATE * (0.5 + world.random.random())
-                return self.item.park(admission.away) or ()
-            if is_written and not isinstance(admission.away, Park):
-                return admission.away
-        return ()
-
     def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
-        if place not in self.known:
+        if world.now - self.read_at.get(place, -9.0) > FRESH:
             yield from self._read(world, place)
         for _ in range(MOST_TRIES):
             known, chance = self.known[place], world.random.random()
@@ -88,6 +73,7 @@ class Chosen:
                     yield UPDATE * (0.5 + world.random.random())
                     answers = asked.grants if self.item.replace(known, asked.state) else None
             self.known[place] = self.item.state
+            self.read_at[place] = world.now
             yield UPDATE * (0.5 + world.random.random())
             if answers is not None:
                 return answers
@@ -102,6 +88,7 @@ class Chosen:
             yield UPDATE * (0.5 + world.random.random())
             done = self.item.replace(known, cut)
             self.known[place] = self.item.state
+            self.read_at[place] = world.now
             yield UPDATE * (0.5 + world.random.random())
             if done:
                 return
@@ -112,6 +99,8 @@ class Chosen:
     def _read(self, world: World, place: int) -> Steps[None]:
         yield UPDATE * (0.5 + world.random.random())
         self.known[place] = self.item.state
+        self.read_at[place] = world.now
+        self.reads += 1
         yield UPDATE * (0.5 + world.random.random())
 
 
@@ -133,10 +122,6 @@ class Schedule(ABC):
 
     def updates(self) -> int:
         return 0
-
-    def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]:
-        yield 0
-        return ()
 
     def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
         yield 2 * UPDATE

@@ -24,7 +24,6 @@ type Steps[T] = Generator[float, None, T]  # yields seconds to let pass
 class Meter(Protocol):
     """What an invocation asks; `place` tells processes apart, each of which may remember something."""
 
-    def turn_away(self, world: World, place: int, count: int) -> Steps[Sequence[Wait]]: ...
     def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]: ...
     def refused(self, world: World, place: int, grant: Grant, reset_at: float | None) -> Steps[None]: ...
     def is_void(self, place: int, grant: Grant) -> bool: ...
@@ -99,14 +98,9 @@ class World:
         self.is_woken = True
 
     def lead(self, place: int, batch: list[int]) -> Steps[None]:
-        away = yield from self.meter.turn_away(self, place, len(batch))
-        for wait in away:
-            self.put_back(batch.pop(), wait.until)
-        if not batch:
-            return
-        yield BEFORE * (0.5 + self.random.random())
         give_up_at = self.now + PATIENCE
         asking = [(self.now, message) for message in batch]
+        begun: set[int] = set()
         calls = [0]
         while asking or calls[0]:
             due = [message for at, message in asking if at <= self.now]
@@ -116,14 +110,17 @@ class World:
                 message = due.pop()
                 if isinstance(answer, Grant):
                     calls[0] += 1
-                    self.go(self.call(place, message, answer, calls, asking), answer.start_at - self.now)
-                elif (answer.is_soon or calls[0]) and answer.until <= give_up_at:
+                    ready = 0.0 if message in begun else BEFORE * (0.5 + self.random.random())
+                    begun.add(message)
+                    self.go(self.call(place, message, answer, calls, asking), max(ready, answer.start_at - self.now))
+                elif (answer.is_soon or message in begun) and answer.until <= give_up_at:
                     asking.append((answer.until, message))
                 else:
                     self.put_back(message, answer.until)
             asking += [(self.now, message) for message in due]
             yield max(0.0, min(at for at, _ in asking) - self.now) if asking else 0.02
-        yield AFTER * (0.5 + self.random.random())
+        if begun:
+            yield AFTER * (0.5 + self.random.random())
 
     def call(
         self, place: int, message: int, grant: Grant, calls: list[int], asking: list[tuple[float, int]]
