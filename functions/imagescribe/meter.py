@@ -123,7 +123,7 @@ class Meter:
         self._first_pause_seconds = first_pause_seconds
         self._clock = clock
         self._random = random or Random()  # noqa: S311 (spreads waits, guards nothing)
-        self._asking = Lock()
+        self._one_at_a_time = Lock()  # or a process's threads would only overtake each other's copies of the item
 
     @classmethod
     def of_settings(cls, client: DynamoDBClient, settings: Settings) -> Self:
@@ -136,26 +136,32 @@ class Meter:
             first_pause_seconds=FIRST_PAUSE_IN_RETRIES * settings.retry_base_seconds,
         )
 
-    def ask(self, count: int = 1) -> Sequence[Grant] | Sequence[Wait]:
+    def ask(self, count: int = 1, *, has_begun: bool = False) -> Sequence[Grant] | Sequence[Wait]:
         """Ask for permission for so many calls.
+
+        Parameters
+        ----------
+        has_begun
+            Whether going round would cost the requests of a beginning, so that a later start is worth waiting for.
 
         Returns
         -------
         Sequence[Grant] or Sequence[Wait]
             One grant or more (whoever is left asks again), or for each when to come back.
         """
-        with self._asking:  # threads of one process would only overtake each other's copies of the item
+        with self._one_at_a_time:
             for _ in range(MOST_TRIES):
                 with suppress(ConditionFailedError):  # other processes' updates came between
-                    return self._ask(count)
+                    return self._ask(count, has_begun)
         return [Wait(self._clock() + self._random.uniform(0.1, 0.5), is_soon=True) for _ in range(count)]
 
-    def _ask(self, count: int) -> Sequence[Grant] | Sequence[Wait]:
+    def _ask(self, count: int, has_begun: bool) -> Sequence[Grant] | Sequence[Wait]:
         reading = self._recent()
         if (pause := self.paused(reading)) is not None:
             return [self._spread(pause) for _ in range(count)]
         now, chance = self._clock(), self._random.random()
-        match pacing.ask(reading.paced, now, self._most(count, reading), ceiling=self._ceiling, chance=chance):
+        most = self._most(count, reading)
+        match pacing.ask(reading.paced, now, most, has_begun=has_begun, ceiling=self._ceiling, chance=chance):
             case pacing.Block() as block:
                 return self._take(block, reading, now)
             case pacing.Park() as park:
@@ -166,8 +172,9 @@ class Meter:
                 return [Wait(until + self._random.uniform(0, apart), is_soon=is_soon) for _ in range(count)]
 
     def is_void(self, grant: Grant) -> bool:
-        """Whether a grant is no longer worth using, by what this process has learned since."""
-        return self._item.known is not None and pacing.is_void(self._item.known.paced, grant.paced)
+        """Whether a grant is no longer worth using, as far as this process knows."""
+        known = self._item.known
+        return known is not None and pacing.is_void(known.paced, grant.paced, self._clock())
 
     def report(self, grant: Grant, answer: Answer) -> None:
         """Tell what came of a granted call, so that the next ones are paced, paused and paid for accordingly."""
@@ -176,8 +183,8 @@ class Meter:
                 self._spend(grant, cost - PRICE_USD)
                 self._succeeded(grant)
             case Limited(until=reset_at):
-                self._spend(grant, -PRICE_USD)
                 self._cut(grant, reset_at)
+                self._spend(grant, -PRICE_USD)
                 self._succeeded(grant)  # it answers
             case Rejected():
                 self._spend(grant, -PRICE_USD)
@@ -191,15 +198,24 @@ class Meter:
 
     def give_back(self, grant: Grant) -> None:
         """Take note that a granted call was not made, so that another one starts in its place."""
-        for _ in range(MOST_TRIES):
-            reading = self._recent()
-            refund = ("spent_usd = spent_usd + :usd", "spent_day = :day", {":usd": -PRICE_USD, ":day": grant.day})
-            becomes = pacing.give_back(reading.paced, grant.paced)
-            with suppress(ConditionFailedError):
-                self._item.pace(reading.paced, becomes, *(refund if reading.spent_day == grant.day else ()))
-                break
+        if not self._give_back(grant):
+            self._spend(grant, -PRICE_USD)
         if grant.probe_until:  # the next one that asks is the probe
             self._end_probe(grant, {"paused_until": self._clock()})
+
+    def _give_back(self, grant: Grant) -> bool:
+        """Try to return the start and its price with one update."""
+        with self._one_at_a_time:
+            for _ in range(MOST_TRIES):
+                reading = self._recent()
+                becomes = pacing.give_back(reading.paced, grant.paced, ceiling=self._ceiling)
+                if becomes is None or reading.spent_day != grant.day:
+                    return False
+                refund = {":usd": -PRICE_USD, ":day": grant.day}
+                with suppress(ConditionFailedError):
+                    self._item.pace(reading.paced, becomes, "spent_usd = spent_usd + :usd", "spent_day = :day", refund)
+                    return True
+        return False
 
     def account_fault(self, detail: str, grant: Grant | None = None) -> None:
         """Pause intake because no call would be taken: the key, the balance, the model or the URL."""

@@ -175,7 +175,10 @@ class MeterItem:
         try:
             return self._note(write())
         except ConditionFailedError as failed:
-            self._note(failed.item)
+            if failed.item:
+                self._note(failed.item)
+            else:
+                self.known = None  # somebody deleted it: it is made when it is read
             raise
 
     def _note(self, item: Mapping[str, Any]) -> Reading:

@@ -1,9 +1,9 @@
 """The rate of the meter: when the next paid calls may start, found from what the endpoint refuses.
 
 Pure arithmetic over one `State`, which is one DynamoDB item; the clock and the client are the caller's. Nothing here
-writes. `ask` and `refused` look at the last known copy of the item and answer with the state that it becomes. The
-caller writes that on condition that the item still has the copy's `version`, and asks again with what it finds
-otherwise::
+writes. `ask`, `give_back` and `refused` look at the last known copy of the item and answer with the state that it
+becomes. The caller writes that on condition that the item still has the copy's `version`, and asks again with what it
+finds otherwise::
 
     while attempts are left:
         match pacing.ask(state, now, count, …):
@@ -47,7 +47,7 @@ from math import floor
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
 HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
 WARY_HORIZON = 0.25  # ahead that a block begins while the next call may well be refused
-NEAR = 0.8  # the same where others come for a start as soon as that: less waiting is billed
+NEAR = 1.0  # ahead that a block begins for those who have not begun: less waiting is billed
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 12  # the lowest limit published
@@ -77,7 +77,7 @@ STRAYS, MANY_STRAYS = 2, 3  # refusals in a row, each soon after the one before,
 MOST_BLENDED = 1.25  # times a measure that the rate refused is taken for in blending
 BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
 
-VERDICT = 0.5  # after a call by itself, in which its refusal would have come back
+VERDICT = 0.8  # after the start of a call by itself, in which it is made and its refusal has come back
 LONGEST_HOLD = 12.0  # between two tries while everything is refused: at 5 calls a minute one is free by then
 LONG_SHUT = 3.0  # without a start, from which being refused tells of the limit, not of a wave or of jitter
 RESET_TRUSTED = 90.0  # ahead that a reset time is believed: a minute's window, and some clock skew
@@ -108,7 +108,8 @@ class State:
     Attributes
     ----------
     next_start, spacing, granted
-        The schedule: when the next call may start, the seconds to the one after it, and how many were granted.
+        The schedule: when the next call may start, the seconds to the one after it, and how many were granted and not
+        given back.
     step_at
         The time of the schedule at which the rate is looked at again.
     version, overloads
@@ -156,7 +157,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Permission for one call at `start_at`; the rest is for `refused`."""
+    """Permission for one call at `start_at`; the rest tells what it was granted by."""
 
     start_at: float
     spacing: float
@@ -224,18 +225,22 @@ def fresh(now: float, *, ceiling: float = 0.0) -> State:
     )
 
 
-def ask(state: State, now: float, count: int = 1, *, ceiling: float = 0.0, chance: float = 0.0) -> Block | Park | Wait:
+def ask(
+    state: State, now: float, count: int = 1, *, has_begun: bool = False, ceiling: float = 0.0, chance: float = 0.0
+) -> Block | Park | Wait:
     """Ask for so many starts. A block may hold fewer: then ask for the rest by itself.
 
     Parameters
     ----------
+    has_begun
+        Whether going round would cost the requests of a beginning, so that a later start is worth waiting for.
     ceiling
         The operator's limit in calls a minute, 0 for none.
     chance
         A random number from 0 to 1 that spreads the callers who wait.
     """
     least = _least(ceiling)
-    if state.next_start > now + _near(state, now):
+    if state.next_start > now + (_horizon(state) if has_begun else min(NEAR, _horizon(state))):
         if state.phase in (Phase.FINDING, Phase.SHUT):
             # Spread, or all who wait would come at once.
             return Wait(state.next_start - WARY_HORIZON * (1 - chance), is_soon=True)
@@ -255,17 +260,28 @@ def ask(state: State, now: float, count: int = 1, *, ceiling: float = 0.0, chanc
     return Block(taken, tuple(grants))
 
 
-def is_void(state: State, grant: Grant) -> bool:
-    """Whether a grant that has not been used yet is no longer worth using."""
-    return grant.is_bold and grant.overloads < state.overloads
+def is_void(state: State, grant: Grant, now: float) -> bool:
+    """Whether a grant that has not been used yet is no longer worth using: others may have started in its place."""
+    return now > grant.start_at + BURST_SECONDS or (grant.is_bold and grant.overloads < state.overloads)
 
 
-def give_back(state: State, grant: Grant) -> State:
-    """Return what the item becomes when a granted call is not made: another one may start in its place."""
-    version = state.version + 1
+def give_back(state: State, grant: Grant, *, ceiling: float = 0.0) -> State | None:
+    """Return what the item becomes when a granted call is not made: another one may start in its place.
+
+    None where there was a cut meanwhile, since the schedule of that time is gone.
+    """
     if grant.overloads < state.overloads:
-        return replace(state, version=version)  # the schedule of that time is gone
-    return replace(state, version=version, next_start=state.next_start - grant.spacing, granted=state.granted - 1)
+        return None
+    bursts = grant.spacing / min(_length(state), LONGEST_BURST)
+    # The place of another one who still holds it is not granted twice where an operator counts.
+    is_free = not ceiling or grant.start_at > state.next_start - 1.5 * grant.spacing
+    return replace(
+        state,
+        version=state.version + 1,
+        next_start=state.next_start - (grant.spacing if is_free else 0.0),
+        granted=state.granted - 1,
+        age=0.0 if state.phase == Phase.SHUT else max(0.0, state.age - bursts),
+    )
 
 
 def refused(
@@ -282,6 +298,7 @@ def refused(
     """
     if grant.overloads < state.overloads:
         return None
+    grant = replace(grant, number=min(grant.number, state.granted))  # some before it may have been given back
     until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
     end = max(grant.start_at, until)
     accepted = grant.number - 1 - state.mark_granted
@@ -476,11 +493,6 @@ def _burst(spacing: float) -> float:
 def _horizon(state: State) -> float:
     """Return how many seconds ahead a start is granted: less where it may well be refused."""
     return WARY_HORIZON if state.phase in (Phase.FINDING, Phase.SHUT) else HORIZON
-
-
-def _near(state: State, now: float) -> float:
-    """Return how many seconds ahead a block may begin: less where there is a line, since others come all the time."""
-    return min(NEAR, _horizon(state)) if state.parked_to > now + HORIZON else _horizon(state)
 
 
 def _farthest(state: State) -> float:

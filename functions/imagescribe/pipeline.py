@@ -25,8 +25,8 @@ from imagescribe.tags import tag_value
 from imagescribe.turns import MOST_WAIT_SECONDS, Turn
 from imagescribe.uploads import Deletion, ObjectEvent, Upload
 
-SECONDS_AROUND_A_CALL: Final = MOST_WAIT_SECONDS + CONNECT_TIMEOUT_SECONDS + 15
-"""What must be left of an invocation beside the wait for an answer: waiting for the start, connecting, saving it."""
+SECONDS_AROUND_A_CALL: Final = CONNECT_TIMEOUT_SECONDS + 15
+"""What must be left of an invocation beside the wait for an answer: connecting, and saving it."""
 
 STALE_SECONDS: Final = 2.5
 """After a wait as long as this the object is looked at again before it is paid for: most waits are shorter."""
@@ -151,38 +151,39 @@ class Pipeline:
 
     def _call_in_turn(self, upload: Upload, record: Begun, this_try: Try) -> tuple[Grant, Answer] | Outcome:
         """Call the endpoint when the meter says so, again where it was too early for it but the next turn is near."""
-        if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
-            return self._wait(upload, record, "no time was left for a call", self.clock())
         try:
             key = self.api_key.get()
         except NoApiKeyError as error:
-            self.meter.account_fault(str(error))
+            self.meter.account_fault(str(error), this_try.turn.grant)
             return self._refused(upload, record, AccountFault(str(error)))
         give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, Limited("", until=None)
         while True:
-            asked_at = self.clock()
-            turn = this_try.turn.take(give_up_at)
+            came_at = self.clock()
+            turn = this_try.turn.come(give_up_at)
             if isinstance(turn, Wait):
                 return self._wait(upload, record, refusal.detail or turn.why, max(turn.until, refusal.until or 0.0))
-            if self.clock() - asked_at > STALE_SECONDS and not self._is_current(upload):
-                self.meter.give_back(turn)
+            if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
+                return self._wait(upload, record, "no time was left for a call", self.clock())
+            if self.clock() - came_at > STALE_SECONDS and not self._is_current(upload):
                 return self._overtaken(upload)
-            answer = self._call(upload, key)
+            url = self.objects.presign(upload)
+            this_try.turn.use()
+            answer = self._call(url, key)
             if not isinstance(answer, Limited) or self.clock() >= give_up_at:
                 return turn, answer
             self.meter.report(turn, answer)
             refusal = answer
 
-    def _call(self, upload: Upload, key: str) -> Answer:
+    def _call(self, url: str, key: str) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
-        answer = self.endpoint.describe(self.objects.presign(upload), key)
+        answer = self.endpoint.describe(url, key)
         if isinstance(answer, AccountFault) and answer.concerns_key:
             try:
                 fresh = self.api_key.get(refused=key)
             except NoApiKeyError as error:
                 return AccountFault(str(error))
             if fresh != key:
-                return self.endpoint.describe(self.objects.presign(upload), fresh)
+                return self.endpoint.describe(url, fresh)
         return answer
 
     def _refused(self, upload: Upload, record: Begun, answer: Refusal) -> Outcome:

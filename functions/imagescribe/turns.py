@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from imagescribe.meter import Grant, Meter, Wait
 
@@ -17,6 +16,7 @@ MOST_WAIT_SECONDS: Final = 4.0
 """How far ahead a start is waited for, since a second of waiting costs less than a message going round."""
 
 MOST_ASKS: Final = 32
+"""How often one image asks: each time it sleeps, or its start was overtaken by an overload."""
 
 
 def ask_for_all(
@@ -31,17 +31,17 @@ def ask_for_all(
     """
     give_up_at = clock() + MOST_WAIT_SECONDS
     while count:
-        turns = meter.ask(count)
-        first = turns[0]
+        answers = meter.ask(count)
+        first = answers[0]
         if isinstance(first, Wait) and first.is_soon and first.until <= give_up_at:
             sleep(max(0.0, first.until - clock()))
             continue
-        yield from turns
-        count -= len(turns)
+        yield from answers
+        count -= len(answers)
 
 
 class Turn:
-    """The turn of one image. In a ``with`` block: at its end a start that was not taken is given back.
+    """The turn of one image.
 
     Parameters
     ----------
@@ -49,6 +49,11 @@ class Turn:
         What it was granted already; None where it asks when it comes to its call.
     clock, sleep
         Epoch seconds, and waiting for some of them.
+
+    Attributes
+    ----------
+    grant
+        What it was granted and has not used.
     """
 
     def __init__(
@@ -58,21 +63,13 @@ class Turn:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.grant = grant
         self._meter = meter
-        self._grant = grant
         self._clock = clock
         self._sleep = sleep
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._grant:
-            self._meter.give_back(self._grant)
-            self._grant = None
-
-    def take(self, give_up_at: float) -> Grant | Wait:
-        """Sleep until the call may start, and return its grant, or else until when to wait for another turn.
+    def come(self, give_up_at: float) -> Grant | Wait:
+        """Sleep until the call may start, and return what grants it, or else until when to wait for another turn.
 
         Parameters
         ----------
@@ -80,19 +77,28 @@ class Turn:
             The latest start (epoch seconds) that is waited for here.
         """
         for _ in range(MOST_ASKS):
-            turn = self._grant or self._meter.ask()[0]
-            if isinstance(turn, Wait):
-                if not turn.is_turn or turn.until > give_up_at:
-                    return turn
-                self._sleep_until(turn.until)
+            answer = self.grant or self._meter.ask(has_begun=True)[0]
+            if isinstance(answer, Wait):
+                if not answer.is_turn or answer.until > give_up_at:
+                    return answer
+                self._sleep_until(answer.until)
                 continue
-            self._grant = turn
-            self._sleep_until(turn.paced.start_at)
-            self._grant = None
-            if not self._meter.is_void(turn):
-                return turn
-            self._meter.give_back(turn)
+            self.grant = answer
+            self._sleep_until(answer.paced.start_at)
+            if not self._meter.is_void(answer):
+                return answer
+            self.leave()
         return Wait(give_up_at)
+
+    def use(self) -> None:
+        """Take note that the call is made now."""
+        self.grant = None
+
+    def leave(self) -> None:
+        """Give back a start that was not used."""
+        grant, self.grant = self.grant, None
+        if grant:
+            self._meter.give_back(grant)
 
     def _sleep_until(self, epoch_seconds: float) -> None:
         self._sleep(max(0.0, epoch_seconds - self._clock()))

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from imagescribe import pacing
-from imagescribe.items import update_if
+from imagescribe.items import delete_if, update_if
 from imagescribe.meter_item import METER_KEY
 from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
 from imagescribe.settings import Settings
@@ -298,6 +298,34 @@ def test_only_those_begin_for_whom_there_are_starts(stage: Stage) -> None:
     assert sorted(statuses(stage, *uploads)) == ["described"] + ["no record"] * 9
 
 
+def test_a_start_that_can_not_be_given_back_changes_nothing_about_its_image(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.drain()
+    copy = stage.upload(PICTURE)
+
+    def throttle_the_meter(parameters: dict[str, Any]) -> None:
+        values = parameters["ExpressionAttributeValues"]
+        if ":granted" in values and ":price" not in values:
+            raise throttled()
+
+    stage.dynamodb.before["update_item"] = throttle_the_meter
+    stage.drain()
+    assert statuses(stage, upload, copy) == ["described"] * 2
+    assert stage.last_answer == {"batchItemFailures": []}
+    assert stage.next_visible() is None
+
+
+def test_a_meter_that_somebody_deleted_is_made_again(stage: Stage) -> None:
+    stage.upload(PICTURE)
+    stage.drain()
+    stage.clock.sleep(3600)
+    delete_if(stage.dynamodb.client, stage.ledger_table, METER_KEY, "attribute_exists(content)", {})
+    second = stage.upload(make_picture("red"))
+    stage.settle()
+    assert statuses(stage, second) == ["described"]
+    assert stage.letters() == []
+
+
 def test_copies_of_what_is_described_give_their_starts_back(stage: Stage) -> None:
     first = stage.upload(PICTURE)
     stage.drain()
@@ -403,6 +431,8 @@ def test_without_a_key_intake_is_paused_with_what_to_do_about_it(stage: Stage, k
     stage.pass_time(3_600)
     assert stage.endpoint.calls == []
     assert stage.meter()["paused_because"] == "no API key is set: run `imagescribe key set`"
+    assert stage.meter()["pauses"] > 3  # each longer than the one before
+    assert stage.meter()["paused_until"] > stage.clock.now
     assert statuses(stage, upload) == ["waiting"]
     assert stage.paid(upload) is None
 

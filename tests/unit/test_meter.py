@@ -70,8 +70,7 @@ class Invocations:
 
     def ask(self, meter: Meter | None = None, patience: float = 4.0) -> Grant | Wait:
         """Ask as an image does that comes alone."""
-        with Turn(meter or self.meter, None, self.clock, self.clock.sleep) as turn:
-            return turn.take(self.clock.now + patience)
+        return Turn(meter or self.meter, None, self.clock, self.clock.sleep).come(self.clock.now + patience)
 
     def granted(self, meter: Meter | None = None) -> Grant:
         grant = self.ask(meter)

@@ -10,7 +10,7 @@ from imagescribe.pipeline import LOOK_AGAIN_SECONDS
 from imagescribe.uploads import Deletion, Upload
 from tests.factories import make_picture
 from tests.unit import stages
-from tests.unit.fake_endpoint import prompt_of
+from tests.unit.fake_endpoint import Reply, prompt_of
 from tests.unit.stage import Stage
 
 KEY = "pets/cat and dog+é.png"
@@ -261,6 +261,21 @@ def test_a_deletion_that_is_told_between_the_look_and_the_record_leaves_no_recor
     either.settle()
     assert either.record(upload) is None
     assert either.announced() == []
+
+
+def test_what_is_overwritten_while_its_call_waits_for_another_turn_is_not_paid_for(either: Stage) -> None:
+    upload = either.upload(OLD, KEY)
+    either.endpoint.says(Reply(429, headers={"retry-after": "3"}))
+    newer = []
+    either.endpoint.after_look = once(lambda: newer.append(either.store(KEY, NEW)))
+    either.drain()
+    assert len(either.endpoint.calls) == 1
+    assert either.record(upload) is None
+    assert either.meter()["spent_usd"] == 0
+    either.tell(*newer)
+    either.settle()
+    assert_described(either, newer[0], NEW)
+    assert either.endpoint.paid.total() == 1
 
 
 def test_an_upload_that_was_deleted_while_it_waited_leaves_no_record(either: Stage) -> None:

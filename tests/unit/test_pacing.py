@@ -27,7 +27,13 @@ rates = st.floats(pacing.SLOWEST, 5.0) | st.floats(5.0, pacing.FASTEST)
 
 
 def asked_for(
-    item: Item, now: float, count: int, *, ceiling: float = 0.0, known: State | None = None
+    item: Item,
+    now: float,
+    count: int,
+    *,
+    has_begun: bool = False,
+    ceiling: float = 0.0,
+    known: State | None = None,
 ) -> Sequence[Grant | Wait]:
     """Ask as a caller does: by a copy that may be old, then by what is there, until each has an answer."""
     copy = known or item.state
@@ -36,7 +42,7 @@ def asked_for(
         left = count - len(answers)
         if not left:
             return answers
-        match pacing.ask(copy, now, left, ceiling=ceiling):
+        match pacing.ask(copy, now, left, has_begun=has_begun, ceiling=ceiling):
             case Wait() as wait:
                 answers += [wait] * left
             case Park() as park:
@@ -190,8 +196,9 @@ def test_blocks_asked_for_one_after_the_other_are_the_schedule_of_single_asks(
     of_singles: list[Grant] = []
     for wait, count in invocations:
         now += wait
-        of_blocks += granted(asked_for(blocks, now, count, ceiling=ceiling))
-        of_singles += [grant for _ in range(count) for grant in granted([asked(singles, now, ceiling=ceiling)])]
+        of_blocks += granted(asked_for(blocks, now, count, has_begun=True, ceiling=ceiling))
+        for _ in range(count):
+            of_singles += granted(asked_for(singles, now, 1, has_begun=True, ceiling=ceiling))
     assert of_blocks == of_singles
     assert replace(blocks.state, version=0, parked_to=0.0) == replace(singles.state, version=0, parked_to=0.0)
 
@@ -476,22 +483,23 @@ def test_all_of_an_invocation_have_a_start_where_the_schedule_is_free(phase: Pha
 @given(
     rate=rates,
     phase=st.sampled_from([Phase.CONFIRMING, Phase.KEEPING]),
-    ahead=st.floats(pacing.NEAR + 0.01, 60.0),
+    ahead=st.floats(pacing.NEAR + 0.01, pacing.HORIZON),
     count=batches,
 )
-def test_where_there_is_a_line_only_a_near_start_is_granted(
+def test_a_start_that_is_not_near_is_for_those_who_have_begun(
     rate: float, phase: Phase, ahead: float, count: int
 ) -> None:
-    state = keeping(rate, phase=int(phase), next_start=NOW + ahead, parked_to=NOW + 30)
+    state = keeping(rate, phase=int(phase), next_start=NOW + ahead)
     away = pacing.ask(state, NOW, count)
     assert isinstance(away, Park)
     assert away.count == count
+    assert isinstance(pacing.ask(state, NOW, count, has_begun=True), Block)
 
 
-def test_where_nobody_else_comes_soon_a_start_within_the_horizon_is_granted() -> None:
-    state = keeping(10, next_start=NOW + pacing.HORIZON - 0.1, parked_to=NOW + 0.5)
-    assert isinstance(pacing.ask(state, NOW), Block)
-    assert isinstance(pacing.ask(replace(state, parked_to=NOW + 30), NOW), Park)
+@given(rate=rates, phase=st.sampled_from(Phase), ahead=st.floats(pacing.HORIZON + 0.01, 60.0), count=batches)
+def test_nobody_is_granted_a_start_beyond_the_horizon(rate: float, phase: Phase, ahead: float, count: int) -> None:
+    state = keeping(rate, phase=int(phase), next_start=NOW + ahead)
+    assert not isinstance(pacing.ask(state, NOW, count, has_begun=True), Block)
 
 
 def test_at_a_call_a_second_three_of_ten_begin() -> None:
@@ -528,7 +536,9 @@ def test_who_has_no_start_comes_back_later_than_now(rate: float, phase: Phase, a
 
 def give_back(item: Item, *grants: Grant) -> None:
     for grant in grants:
-        assert item.replace(item.state, pacing.give_back(item.state, grant))
+        becomes = pacing.give_back(item.state, grant)
+        assert becomes
+        assert item.replace(item.state, becomes)
 
 
 @given(state=states([Phase.CONFIRMING, Phase.KEEPING, Phase.FINDING]), count=st.integers(1, 12), data=st.data())
@@ -546,9 +556,7 @@ def test_a_start_of_before_a_cut_is_not_there_for_others() -> None:
     item = Item(keeping(10))
     grants = granted(asked_for(item, NOW, 10))
     assert refuse(item, grants[0], NOW + 0.1)
-    after = item.state
-    give_back(item, grants[9])
-    assert replace(item.state, version=0) == replace(after, version=0)
+    assert pacing.give_back(item.state, grants[9]) is None
 
 
 def test_whoever_asks_for_what_it_does_not_need_keeps_nobody_from_the_limit() -> None:
@@ -561,22 +569,65 @@ def test_whoever_asks_for_what_it_does_not_need_keeps_nobody_from_the_limit() ->
     assert item.state.phase == Phase.KEEPING or 1 / item.state.spacing > 10
 
 
-def test_whoever_asks_for_what_it_does_not_need_does_not_raise_the_rate() -> None:
+@pytest.mark.parametrize(("count", "every"), [(3, 0.1), (20, 0.5)])
+def test_whoever_asks_for_what_it_does_not_need_does_not_raise_the_rate(count: int, every: float) -> None:
     item = Item(keeping(10))
-    for tick in range(3000):
-        give_back(item, *granted(asked_for(item, NOW + tick / 10, 3)))
-    assert 1 / item.state.spacing <= 10
+    for tick in range(600):
+        give_back(item, *granted(asked_for(item, NOW + tick * every, count)))
+    assert 1 / item.state.spacing <= 10.5
+
+
+def test_a_trial_that_is_given_back_does_not_let_the_others_in() -> None:
+    item = Item(keeping(10, phase=int(Phase.SHUT), next_start=NOW, step_at=NOW))
+    for second in range(5):
+        [trial] = granted(asked_for(item, NOW + second, 10))
+        give_back(item, trial)
+    assert item.state.phase == Phase.SHUT
+
+
+def test_calls_that_were_not_made_do_not_count_as_taken() -> None:
+    item = Item(keeping(10, mark_at=NOW))
+    grants = granted(asked_for(item, NOW, 10))
+    give_back(item, *grants[:9])
+    assert refuse(item, grants[9], NOW + 1)
+    assert item.state.phase == Phase.SHUT
+
+
+@given(waits=gaps, batch=st.integers(2, 10), data=st.data())
+def test_no_minute_has_more_starts_than_the_operator_allows_though_some_are_given_back(
+    waits: list[float], batch: int, data: st.DataObject
+) -> None:
+    item, now = Item(pacing.fresh(NOW, ceiling=60)), NOW
+    starts: list[float] = []
+    for wait in waits:
+        now += wait
+        for grant in granted(asked_for(item, now, batch, ceiling=60)):
+            if data.draw(st.booleans()):
+                becomes = pacing.give_back(item.state, grant, ceiling=60)
+                assert becomes
+                assert item.replace(item.state, becomes)
+            else:
+                starts.append(grant.start_at)
+    starts.sort()
+    assert all(later - start >= 1 - CLOSE for start, later in pairwise(starts))
+
+
+def test_a_start_that_is_past_is_void() -> None:
+    item = Item(keeping(10))
+    grant = granted_one(item, NOW)
+    assert not pacing.is_void(item.state, grant, NOW + 0.9)
+    assert pacing.is_void(item.state, grant, NOW + 1.1)
 
 
 def test_starts_of_a_search_are_void_once_it_has_met_an_overload() -> None:
     item = Item(pacing.fresh(NOW))
     grants = grants_over(item, 2)
-    assert not any(pacing.is_void(item.state, grant) for grant in grants)
+    assert not any(pacing.is_void(item.state, grant, NOW) for grant in grants)
     assert refuse(item, grants[-2], NOW + 2)
-    assert not any(pacing.is_void(item.state, grant) for grant in grants), "one refusal may be a stray"
+    assert not any(pacing.is_void(item.state, grant, NOW) for grant in grants), "one refusal may be a stray"
     assert refuse(item, grants[-1], NOW + 2)
-    assert all(pacing.is_void(item.state, grant) for grant in grants)
-    assert not pacing.is_void(item.state, granted_one(item, NOW + 5))
+    assert all(pacing.is_void(item.state, grant, NOW) for grant in grants)
+    assert not pacing.is_void(item.state, granted_one(item, NOW + 5), NOW)
 
 
 @pytest.mark.parametrize("phase", [Phase.CONFIRMING, Phase.KEEPING])
@@ -585,7 +636,7 @@ def test_starts_at_a_known_rate_are_worth_using_after_an_overload(phase: Phase) 
     grants = granted(asked_for(item, NOW, 10))
     assert refuse(item, grants[0], NOW + 0.1)
     assert item.state.overloads == 4
-    assert not any(pacing.is_void(item.state, grant) for grant in grants)
+    assert not any(pacing.is_void(item.state, grant, NOW) for grant in grants)
 
 
 def test_in_a_block_that_goes_over_to_searching_only_what_was_searched_is_void() -> None:
@@ -597,7 +648,7 @@ def test_in_a_block_that_goes_over_to_searching_only_what_was_searched_is_void()
     assert set(bold) == {False, True}
     assert refuse(item, grants[-1], NOW + 1)
     assert refuse(item, replace(grants[-1], number=grants[-1].number + 1), NOW + 1)
-    assert [pacing.is_void(item.state, grant) for grant in grants] == bold
+    assert [pacing.is_void(item.state, grant, NOW) for grant in grants] == bold
 
 
 def test_the_common_case_is_one_update() -> None:

@@ -101,7 +101,7 @@ def test_while_the_same_picture_is_being_described_elsewhere_an_image_waits_and_
 
 def test_without_time_for_a_call_the_message_comes_back_at_once_and_its_claim_is_given_back(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
-    stage.lambda_seconds = 80
+    stage.lambda_seconds = 75
     assert stage.invoke() == 1
     assert stage.endpoint.calls == []
     assert stage.record(upload)["error"] == "no time was left for a call"  # type: ignore[index]

@@ -25,8 +25,8 @@ class ScriptedMeter:
 
     Attributes
     ----------
-    asked
-        For how many it was asked, each time.
+    asked, have_begun
+        For how many it was asked, each time, and whether they had begun.
     most
         How many it grants at once.
     void
@@ -38,11 +38,13 @@ class ScriptedMeter:
     most: int = 10
     void: set[int] = field(default_factory=set)
     asked: list[int] = field(default_factory=list)
+    have_begun: list[bool] = field(default_factory=list)
     given_back: list[int] = field(default_factory=list)
     granted: int = 0
 
-    def ask(self, count: int = 1) -> Sequence[Grant] | Sequence[Wait]:
+    def ask(self, count: int = 1, *, has_begun: bool = False) -> Sequence[Grant] | Sequence[Wait]:
         self.asked.append(count)
+        self.have_begun.append(has_begun)
         if self.answers:
             return self.answers.pop(0)
         first = self.granted + 1
@@ -63,9 +65,8 @@ class ScriptedMeter:
         """Return the turn of an image."""
         return Turn(self, grant, self.clock, self.clock.sleep)  # type: ignore[arg-type]  # a meter to it
 
-    def take(self, grant: Grant | None = None) -> Grant | Wait:
-        with self.turn(grant) as turn:
-            return turn.take(self.clock.now + MOST_WAIT_SECONDS)
+    def come(self, grant: Grant | None = None) -> Grant | Wait:
+        return self.turn(grant).come(self.clock.now + MOST_WAIT_SECONDS)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def meter(clock: Clock) -> ScriptedMeter:
 
 def test_the_images_of_an_invocation_ask_with_one_request(meter: ScriptedMeter) -> None:
     turns = meter.all(10)
-    assert meter.asked == [10]
+    assert (meter.asked, meter.have_begun) == ([10], [False])
     assert [turn.paced.number for turn in turns if isinstance(turn, Grant)] == list(range(1, 11))
 
 
@@ -125,36 +126,40 @@ def test_a_line_a_far_start_and_a_pause_are_not_waited_for(meter: ScriptedMeter,
 
 def test_a_grant_begins_when_it_says(meter: ScriptedMeter) -> None:
     given = grant(meter.clock.now + 1.5)
-    assert meter.take(given) == given
+    assert meter.come(given) == given
     assert meter.clock.now == pytest.approx(given.paced.start_at)
     assert (meter.asked, meter.given_back) == ([], [])
 
 
-def test_a_start_that_an_image_does_not_need_is_given_back_once(meter: ScriptedMeter) -> None:
-    with meter.turn(grant(number=7)):
-        pass
-    with meter.turn():
-        pass
+def test_a_start_that_an_image_does_not_use_is_given_back_once(meter: ScriptedMeter) -> None:
+    turn = meter.turn(grant(number=7))
+    turn.come(meter.clock.now)
+    turn.leave()
+    turn.leave()
+    meter.turn().leave()
     assert meter.given_back == [7]
 
 
-def test_a_start_is_given_back_by_an_image_that_fails_before_its_call(meter: ScriptedMeter) -> None:
-    with pytest.raises(ConnectionError), meter.turn(grant(number=7)):
-        raise ConnectionError("S3 is away")
-    assert meter.given_back == [7]
+def test_a_start_that_was_used_is_not_given_back(meter: ScriptedMeter) -> None:
+    turn = meter.turn(grant(number=7))
+    turn.come(meter.clock.now)
+    turn.use()
+    turn.leave()
+    assert meter.given_back == []
 
 
 def test_who_has_no_start_asks_when_it_comes_to_its_call(meter: ScriptedMeter) -> None:
-    with meter.turn() as turn:
-        assert meter.asked == []
-        assert isinstance(turn.take(meter.clock.now), Grant)
-    assert (meter.asked, meter.given_back) == ([1], [])
+    turn = meter.turn()
+    assert meter.asked == []
+    assert isinstance(turn.come(meter.clock.now), Grant)
+    assert (meter.asked, meter.have_begun) == ([1], [True])
 
 
-def test_who_takes_a_second_turn_asks_for_it(meter: ScriptedMeter) -> None:
-    with meter.turn(grant(number=7)) as turn:
-        turn.take(meter.clock.now)
-        second = turn.take(meter.clock.now)
+def test_who_comes_a_second_time_asks_for_another_start(meter: ScriptedMeter) -> None:
+    turn = meter.turn(grant(number=7))
+    turn.come(meter.clock.now)
+    turn.use()
+    second = turn.come(meter.clock.now)
     assert isinstance(second, Grant)
     assert second.paced.number == 1
     assert (meter.asked, meter.given_back) == ([1], [])
@@ -163,7 +168,7 @@ def test_who_takes_a_second_turn_asks_for_it(meter: ScriptedMeter) -> None:
 def test_a_near_turn_is_slept_for_and_asked_for_again(meter: ScriptedMeter) -> None:
     started = meter.clock.now
     meter.answers = [[Wait(started + SOON)]]
-    assert isinstance(meter.take(), Grant)
+    assert isinstance(meter.come(), Grant)
     assert meter.clock.now - started == pytest.approx(SOON)
     assert meter.asked == [1, 1]
 
@@ -172,13 +177,13 @@ def test_a_near_turn_is_slept_for_and_asked_for_again(meter: ScriptedMeter) -> N
 def test_a_far_turn_and_a_pause_are_not_slept_for(meter: ScriptedMeter, wait: Wait) -> None:
     meter.clock.now = started = 0.0
     meter.answers = [[wait]]
-    assert meter.take() == wait
+    assert meter.come() == wait
     assert meter.clock.now == started
 
 
 def test_a_grant_that_an_overload_overtook_is_given_back_for_another(meter: ScriptedMeter) -> None:
     meter.void = {1, 2}
-    turn = meter.take()
+    turn = meter.come()
     assert isinstance(turn, Grant)
     assert turn.paced.number == 3
     assert meter.given_back == [1, 2]
@@ -186,5 +191,5 @@ def test_a_grant_that_an_overload_overtook_is_given_back_for_another(meter: Scri
 
 def test_nobody_asks_for_ever(meter: ScriptedMeter) -> None:
     meter.void = set(range(1, 10_000))
-    assert isinstance(meter.take(), Wait)
+    assert isinstance(meter.come(), Wait)
     assert len(meter.given_back) < 100

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -134,22 +133,16 @@ def _describe(
     """
     pool = ThreadPoolExecutor(max_workers=MOST_SIDE_BY_SIDE)
     futures: dict[Message, Future[Outcome]] = {}
-
-    def lead(message: Message, grant: Grant | None = None) -> None:
-        holder = f"{request_id}/{message.delivery.message_id}"
-        this_try = Try(holder, message.delivery.is_first, ends_at, _pipeline.turn(grant))
-        futures[message] = pool.submit(_lead_and_hide, message, this_try)
-
-    uploads = [message for message in messages if isinstance(message.image, Upload)]
-    for message in messages:
-        if message not in uploads:
-            lead(message)
     away: dict[Message, Deferred] = {}
-    for message, turn in zip(uploads, _turns(len(uploads)), strict=False):
-        if isinstance(turn, Wait) and turn.is_turn:
-            away[message] = Deferred(turn.until, turn.why)
-        else:
-            lead(message, turn if isinstance(turn, Grant) else None)  # in a pause its record says so
+    for message, answer in _in_turn(messages):
+        if isinstance(answer, Wait) and answer.is_turn:
+            away[message] = Deferred(answer.until, answer.why)
+            continue
+        # In a pause it is led without a grant, so that its record says why it waits.
+        turn = _pipeline.turn(answer if isinstance(answer, Grant) else None)
+        holder = f"{request_id}/{message.delivery.message_id}"
+        this_try = Try(holder, message.delivery.is_first, ends_at, turn)
+        futures[message] = pool.submit(_lead_and_hide, message, this_try)
     if away:
         _hide(away)
         seconds = sorted(round(deferred.until - time.time(), 1) for deferred in away.values())
@@ -160,18 +153,26 @@ def _describe(
     return led, away
 
 
-def _turns(count: int) -> Iterator[Grant | Wait | None]:
-    """Yield what the meter says to so many uploads, nothing where it can't be asked: they ask again, one step on."""
+def _in_turn(messages: Sequence[Message]) -> Iterator[tuple[Message, Grant | Wait | None]]:
+    """Yield messages with what the meter says to them; it says nothing to those that are no upload, who go first."""
+    uploads = [message for message in messages if isinstance(message.image, Upload)]
+    yield from ((message, None) for message in messages if message not in uploads)
     try:
-        yield from ask_for_all(_pipeline.meter, count, _pipeline.clock, _pipeline.sleep)
-    except (ClientError, BotoCoreError):
-        logger.exception("the meter failed")
-        yield from repeat(None)
+        for answer in ask_for_all(_pipeline.meter, len(uploads), _pipeline.clock, _pipeline.sleep):
+            yield uploads.pop(0), answer
+    except Exception:  # it will fail them one by one, each with its record and its count of faults
+        logger.exception("the meter failed", extra={"messages": len(uploads)})
+        yield from ((message, None) for message in uploads)
 
 
 def _lead_and_hide(message: Message, this_try: Try) -> Outcome:
     """Lead one message as far as it gets, and let it wait from now on: the others may take seconds yet."""
     outcome = _lead(message, this_try)
+    try:
+        this_try.turn.leave()
+    except (ClientError, BotoCoreError):
+        # Nobody starts in its place, and its price counts as spent until the day is over.
+        logger.exception("the meter failed", extra=_facts(message))
     if isinstance(outcome, Deferred):
         _hide({message: outcome})
     return outcome
@@ -186,8 +187,7 @@ def _lead(message: Message, this_try: Try) -> Outcome:
             case []:
                 return Done("no upload and no deletion")
             case [image]:
-                with this_try.turn:
-                    return _pipeline.process(image, this_try)
+                return _pipeline.process(image, this_try)
             case _:
                 for body in split_body(message.delivery.body):
                     _queue.send(body)

@@ -48,7 +48,6 @@ class Chosen:
         self.item = Item(pacing.fresh(0.0, ceiling=ceiling))
         self.known: dict[int, State] = {}
         self.read_at: dict[int, float] = {}
-        self.reads = 0
 
     def rate(self) -> float:
         return 1 / self.item.state.spacing
@@ -56,12 +55,12 @@ class Chosen:
     def updates(self) -> int:
         return self.item.writes
 
-    def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
+    def ask(self, world: World, place: int, count: int, *, has_begun: bool) -> Steps[Sequence[Grant | Wait]]:
         if world.now - self.read_at.get(place, -9.0) > FRESH:
             yield from self._read(world, place)
         for _ in range(MOST_TRIES):
             known, chance = self.known[place], world.random.random()
-            asked = pacing.ask(known, world.now, count, ceiling=self.ceiling, chance=chance)
+            asked = pacing.ask(known, world.now, count, has_begun=has_begun, ceiling=self.ceiling, chance=chance)
             answers: Sequence[Grant | Wait] | None
             match asked:
                 case Wait():
@@ -93,14 +92,21 @@ class Chosen:
             if done:
                 return
 
-    def is_void(self, place: int, grant: Grant) -> bool:
-        return pacing.is_void(self.known[place], grant)
+    def give_back(self, world: World, place: int, grant: Grant) -> Steps[None]:
+        for _ in range(MOST_TRIES):
+            yield from self._read(world, place)
+            becomes = pacing.give_back(self.known[place], grant, ceiling=self.ceiling)
+            yield UPDATE * (0.5 + world.random.random())
+            if becomes is None or self.item.replace(self.known[place], becomes):
+                return
+
+    def is_void(self, world: World, place: int, grant: Grant) -> bool:
+        return pacing.is_void(self.known[place], grant, world.now)
 
     def _read(self, world: World, place: int) -> Steps[None]:
         yield UPDATE * (0.5 + world.random.random())
         self.known[place] = self.item.state
         self.read_at[place] = world.now
-        self.reads += 1
         yield UPDATE * (0.5 + world.random.random())
 
 
@@ -123,7 +129,7 @@ class Schedule(ABC):
     def updates(self) -> int:
         return 0
 
-    def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]:
+    def ask(self, world: World, place: int, count: int, *, has_begun: bool) -> Steps[Sequence[Grant | Wait]]:
         yield 2 * UPDATE
         return [self._ask(world.now) for _ in range(count)]
 
@@ -155,7 +161,10 @@ class Schedule(ABC):
         self.next_start = max(self.next_start, reset_at or 0.0)
         self.raised_at = self.cut_at = self.next_start
 
-    def is_void(self, place: int, grant: Grant) -> bool:
+    def give_back(self, world: World, place: int, grant: Grant) -> Steps[None]:
+        yield 0
+
+    def is_void(self, world: World, place: int, grant: Grant) -> bool:
         return False
 
     @abstractmethod

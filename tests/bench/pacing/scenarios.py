@@ -37,7 +37,13 @@ class Stray(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A backlog against a limit; `known` where a backlog before it has found the limit."""
+    """A backlog against a limit; `known` where a backlog before it has found the limit.
+
+    Attributes
+    ----------
+    images
+        That need a call; `copies` is the part of the messages that need none.
+    """
 
     kind: Kind
     per_minute: float
@@ -46,12 +52,14 @@ class Scenario:
     changes: bool = False
     invocations: int = 10
     stray: Stray = Stray.NONE
+    copies: float = 0.0
 
     @property
     def name(self) -> str:
         limit = "600-300-600" if self.changes else f"{self.per_minute:.0f}"
         known, stray = ", known" if self.known else "", f", {self.stray.value}" if self.stray.value else ""
-        return f"{self.kind.value} {limit}, {self.images}{known}{stray}"
+        copies = f", {100 * self.copies:.0f} % copies" if self.copies else ""
+        return f"{self.kind.value} {limit}, {self.images}{known}{stray}{copies}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ SCENARIOS = (
     Scenario(Kind.BUCKET, 600, 600),
     Scenario(Kind.BUCKET, 600, 600, known=True),
     Scenario(Kind.BUCKET, 600, 600, known=True, invocations=20),
+    Scenario(Kind.BUCKET, 600, 600, known=True, copies=0.67),
     Scenario(Kind.BUCKET, 30, 60),
     Scenario(Kind.BUCKET, 5, 15),
     Scenario(Kind.BUCKET, 1000, 1000),
@@ -97,7 +106,7 @@ SCENARIOS = (
 def run(scenario: Scenario, make: Callable[[], Meter], seed: int) -> Figures:
     """Work off the scenario's backlog with a new meter."""
     chance = random.Random(seed)
-    world = World(make(), _limit(scenario, chance), chance, scenario.invocations)
+    world = World(make(), _limit(scenario, chance), chance, scenario.invocations, copies=scenario.copies)
     if scenario.known or scenario.stray is Stray.QUIET:
         world.run(*(QUIET if scenario.stray is Stray.QUIET else (2 * scenario.images,)))
         world.now += IDLE_BETWEEN if scenario.known else 0.0

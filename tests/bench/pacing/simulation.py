@@ -15,7 +15,7 @@ from tests.bench.pacing.endpoint import LATENCY, REFUSAL, Limit
 UPDATE = 0.004  # s to DynamoDB, and the same back
 POLL = 0.03  # s until a message is received that is there for whoever is free
 LOOK = 1.0  # s between two looks where nothing happens, as the emulator does; on AWS a message is told of at once
-BEFORE, AFTER = 0.06, 0.1  # s of an invocation for its images before they ask and after they are answered
+BEFORE, AFTER = 0.06, 0.1  # s of an invocation for its images before their calls and after they are answered
 PATIENCE = 4.0  # s that an image waits before it is given back
 
 type Steps[T] = Generator[float, None, T]  # yields seconds to let pass
@@ -24,16 +24,23 @@ type Steps[T] = Generator[float, None, T]  # yields seconds to let pass
 class Meter(Protocol):
     """What an invocation asks; `place` tells processes apart, each of which may remember something."""
 
-    def ask(self, world: World, place: int, count: int) -> Steps[Sequence[Grant | Wait]]: ...
+    def ask(self, world: World, place: int, count: int, *, has_begun: bool) -> Steps[Sequence[Grant | Wait]]: ...
     def refused(self, world: World, place: int, grant: Grant, reset_at: float | None) -> Steps[None]: ...
-    def is_void(self, place: int, grant: Grant) -> bool: ...
+    def give_back(self, world: World, place: int, grant: Grant) -> Steps[None]: ...
+    def is_void(self, world: World, place: int, grant: Grant) -> bool: ...
     def rate(self) -> float: ...
     def updates(self) -> int: ...
 
 
 @dataclass
 class World:
-    """One run: a backlog of messages, invocations of up to ten images, one meter, one endpoint."""
+    """One run: a backlog of messages, invocations of up to ten images, one meter, one endpoint.
+
+    Attributes
+    ----------
+    copies
+        The part of the messages that turns out to need no call.
+    """
 
     meter: Meter
     limit: Limit
@@ -41,6 +48,7 @@ class World:
     invocations: int
     batch: int = 10
     look_seconds: float = LOOK
+    copies: float = 0.0
     now: float = 0.0
     due: list[tuple[float, int, Steps[None]]] = field(default_factory=list)
     queue: list[tuple[float, float, int]] = field(default_factory=list)
@@ -52,6 +60,7 @@ class World:
     receives: int = 0
     busy: float = 0.0
     free: list[int] = field(default_factory=list)
+    no_call: set[int] = field(default_factory=set)
     is_woken: bool = False
 
     def run(self, messages: int, every: float = 0.0) -> None:
@@ -59,7 +68,9 @@ class World:
         wanted = len(self.answers) + messages
         self.due.clear()
         self.free = list(range(self.invocations))
-        self.queue = [(self.now + number * every, self.random.random(), number) for number in range(messages)]
+        count = round(messages / (1 - self.copies))
+        self.queue = [(self.now + number * every, self.random.random(), number) for number in range(count)]
+        self.no_call = set(self.random.sample(range(count), count - messages))
         heapq.heapify(self.queue)
         self.go(self.pollers(), 0.0)
         while len(self.answers) < wanted and self.due:
@@ -99,35 +110,40 @@ class World:
 
     def lead(self, place: int, batch: list[int]) -> Steps[None]:
         give_up_at = self.now + PATIENCE
-        asking = [(self.now, message) for message in batch]
-        begun: set[int] = set()
-        calls = [0]
+        asking = [(self.now, False, message) for message in batch]  # when, whether it has begun, and which
+        calls, has_called = [0], False
         while asking or calls[0]:
-            due = [message for at, message in asking if at <= self.now]
-            asking[:] = [(at, message) for at, message in asking if at > self.now]
-            answers = (yield from self.meter.ask(self, place, len(due))) if due else ()
+            due = [each for each in asking if each[0] <= self.now]
+            due = [each for each in due if each[1] == due[0][1]]  # those who have begun ask by themselves
+            asking[:] = [each for each in asking if each not in due]
+            answers = (yield from self.meter.ask(self, place, len(due), has_begun=due[0][1])) if due else ()
             for answer in answers:
-                message = due.pop()
+                _, has_begun, message = due.pop()
                 if isinstance(answer, Grant):
                     calls[0] += 1
-                    ready = 0.0 if message in begun else BEFORE * (0.5 + self.random.random())
-                    begun.add(message)
+                    has_called = True
+                    ready = 0.0 if has_begun else BEFORE * (0.5 + self.random.random())
                     self.go(self.call(place, message, answer, calls, asking), max(ready, answer.start_at - self.now))
-                elif (answer.is_soon or message in begun) and answer.until <= give_up_at:
-                    asking.append((answer.until, message))
+                elif (answer.is_soon or has_begun) and answer.until <= give_up_at:
+                    asking.append((answer.until, has_begun, message))
                 else:
                     self.put_back(message, answer.until)
-            asking += [(self.now, message) for message in due]
-            yield max(0.0, min(at for at, _ in asking) - self.now) if asking else 0.02
-        if begun:
+            asking += [(self.now, *each[1:]) for each in due]
+            yield max(0.0, min(each[0] for each in asking) - self.now) if asking else 0.02
+        if has_called:
             yield AFTER * (0.5 + self.random.random())
 
     def call(
-        self, place: int, message: int, grant: Grant, calls: list[int], asking: list[tuple[float, int]]
+        self, place: int, message: int, grant: Grant, calls: list[int], asking: list[tuple[float, bool, int]]
     ) -> Steps[None]:
         yield self.random.expovariate(1 / 0.01)
-        if self.meter.is_void(place, grant):
-            asking.append((self.now, message))
+        if message in self.no_call:
+            yield from self.meter.give_back(self, place, grant)
+            calls[0] -= 1
+            return
+        if self.meter.is_void(self, place, grant):
+            yield from self.meter.give_back(self, place, grant)
+            asking.append((self.now, True, message))
             calls[0] -= 1
             return
         self.starts.append(self.now)
@@ -140,7 +156,7 @@ class World:
             self.refusals.append(self.now)
             yield REFUSAL
             yield from self.meter.refused(self, place, grant, reset_at)
-            asking.append((self.now, message))
+            asking.append((self.now, True, message))
         calls[0] -= 1
 
     def put_back(self, message: int, until: float) -> None:
