@@ -45,9 +45,10 @@ from enum import IntEnum
 from math import floor
 
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
-HORIZON = 2.0  # ahead that a start is granted: further ahead a grant is stale by the time it starts
-WARY_HORIZON = 0.25  # ahead that a block begins while the next call may well be refused
-NEAR = 1.0  # ahead that a block begins for those who have not begun: less waiting is billed
+HORIZON = 2.0  # ahead that a block begins at most: further ahead a grant is stale by the time it starts
+NEAR = 1.0  # the same where others come for the start before it: less waiting is billed
+WARY_HORIZON = 0.25  # the same while the next call may well be refused
+BLOCK = 1.0  # from the latest begin of a block to its last start: an invocation of ten images is full at 600 a minute
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
 FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
 SLOWEST = 1 / 12  # the lowest limit published
@@ -240,14 +241,14 @@ def ask(
         A random number from 0 to 1 that spreads the callers who wait.
     """
     least = _least(ceiling)
-    if state.next_start > now + (_horizon(state) if has_begun else min(NEAR, _horizon(state))):
+    if state.next_start > now + _reach(state, now, has_begun)[0]:
         if state.phase in (Phase.FINDING, Phase.SHUT):
             # Spread, or all who wait would come at once.
             return Wait(state.next_start - WARY_HORIZON * (1 - chance), is_soon=True)
         return _park(state, now, count, chance)
     taken = replace(state, version=state.version + 1)
     grants: list[Grant] = []
-    while len(grants) < count and (not grants or taken.next_start <= now + _farthest(taken)):
+    while len(grants) < count and (not grants or taken.next_start <= now + _reach(taken, now, has_begun)[1]):
         advance = 0.0
         if not grants and taken.next_start < now - _slack(taken.spacing, least):
             taken, advance = _restarted(taken, now, least)
@@ -375,7 +376,7 @@ def _park(state: State, now: float, count: int, chance: float) -> Park | Wait:
         longest = UNSURE_FARTHEST
     if state.parked_to > now + longest:
         return Wait(now + longest * (0.5 + chance / 2))
-    first = max(now, state.next_start - _horizon(state))
+    first = max(now, state.next_start - HORIZON)
     return Park(count, first, now + longest, state.spacing * STRIDE)
 
 
@@ -490,14 +491,17 @@ def _burst(spacing: float) -> float:
     return max(BURST_SECONDS, BURST_CALLS * spacing)
 
 
-def _horizon(state: State) -> float:
-    """Return how many seconds ahead a start is granted: less where it may well be refused."""
-    return WARY_HORIZON if state.phase in (Phase.FINDING, Phase.SHUT) else HORIZON
-
-
-def _farthest(state: State) -> float:
-    """Return how many seconds ahead a block that begins within the horizon may end."""
-    return WARY_HORIZON if state.phase == Phase.SHUT else HORIZON
+def _reach(state: State, now: float, has_begun: bool) -> tuple[float, float]:
+    """Return how many seconds ahead a block may begin, and how many its last start may be."""
+    match state.phase:
+        case Phase.FINDING:
+            return WARY_HORIZON, HORIZON
+        case Phase.SHUT:
+            return WARY_HORIZON, WARY_HORIZON
+        case _:
+            # Who goes round is away for a second or two: where nobody else comes until then, it is waited for longer.
+            begin = HORIZON if has_begun or state.parked_to <= now + NEAR else NEAR
+            return begin, begin + BLOCK
 
 
 def _length(state: State) -> float:

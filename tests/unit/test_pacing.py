@@ -18,6 +18,7 @@ from tests.bench.pacing.endpoint import LATENCY
 from tests.bench.pacing.scenarios import Figures, Kind, Scenario, Stray, run
 
 NOW = 1_795_000_000.0
+FARTHEST_START = pacing.HORIZON + pacing.BLOCK + 1e-5
 CLOSE = 1e-5  # s: a float of such a time is good to less than a microsecond
 
 ceilings = st.sampled_from([0.0, 5.0, 30.0, 600.0, 3000.0])
@@ -143,7 +144,7 @@ def test_no_start_is_granted_further_ahead_than_the_horizon(
                 if isinstance(answer, Wait):
                     assert answer.until >= now
                     continue
-                assert now <= answer.start_at <= now + pacing.HORIZON + CLOSE
+                assert now <= answer.start_at <= now + FARTHEST_START
                 number += 1
                 if number in refusals:
                     refuse(item, answer, now, ceiling=ceiling)
@@ -187,22 +188,6 @@ def test_asking_for_many_at_once_gives_the_starts_of_asking_in_a_row(state: Stat
         assert block.state.next_start > NOW + ahead
 
 
-@given(invocations=st.lists(st.tuples(st.floats(0.0, 0.4), batches), min_size=1, max_size=25), ceiling=ceilings)
-def test_blocks_asked_for_one_after_the_other_are_the_schedule_of_single_asks(
-    invocations: list[tuple[float, int]], ceiling: float
-) -> None:
-    blocks, singles, now = Item(keeping(10)), Item(keeping(10)), NOW
-    of_blocks: list[Grant] = []
-    of_singles: list[Grant] = []
-    for wait, count in invocations:
-        now += wait
-        of_blocks += granted(asked_for(blocks, now, count, has_begun=True, ceiling=ceiling))
-        for _ in range(count):
-            of_singles += granted(asked_for(singles, now, 1, has_begun=True, ceiling=ceiling))
-    assert of_blocks == of_singles
-    assert replace(blocks.state, version=0, parked_to=0.0) == replace(singles.state, version=0, parked_to=0.0)
-
-
 @given(ages=st.lists(st.tuples(st.floats(0.0, 120.0), batches), min_size=1, max_size=40))
 def test_an_old_copy_of_the_item_never_grants_what_the_item_does_not_allow(ages: list[tuple[float, int]]) -> None:
     item = Item(pacing.fresh(NOW))
@@ -212,7 +197,7 @@ def test_an_old_copy_of_the_item_never_grants_what_the_item_does_not_allow(ages:
         grants = granted(asked_for(item, now, count, known=copies[int(age) % len(copies)]))
         copies.append(item.state)
         assert [grant.number for grant in grants] == list(range(before + 1, item.state.granted + 1))
-        assert all(now <= grant.start_at <= now + pacing.HORIZON + CLOSE for grant in grants)
+        assert all(now <= grant.start_at <= now + FARTHEST_START for grant in grants)
 
 
 def test_whose_copy_was_overtaken_cannot_write() -> None:
@@ -489,11 +474,20 @@ def test_all_of_an_invocation_have_a_start_where_the_schedule_is_free(phase: Pha
 def test_a_start_that_is_not_near_is_for_those_who_have_begun(
     rate: float, phase: Phase, ahead: float, count: int
 ) -> None:
-    state = keeping(rate, phase=int(phase), next_start=NOW + ahead)
+    state = keeping(rate, phase=int(phase), next_start=NOW + ahead, parked_to=NOW + 30)
     away = pacing.ask(state, NOW, count)
     assert isinstance(away, Park)
     assert away.count == count
     assert isinstance(pacing.ask(state, NOW, count, has_begun=True), Block)
+    assert isinstance(pacing.ask(replace(state, parked_to=NOW), NOW, count), Block), "nobody comes before it"
+
+
+def test_a_batch_has_one_block_wherever_it_begins() -> None:
+    for ahead in (0.0, 0.9, 1.9):
+        state = keeping(10, next_start=NOW + ahead, step_at=NOW + 60)
+        block = pacing.ask(state, NOW, 10)
+        assert isinstance(block, Block)
+        assert len(block.grants) == 10
 
 
 @given(rate=rates, phase=st.sampled_from(Phase), ahead=st.floats(pacing.HORIZON + 0.01, 60.0), count=batches)
