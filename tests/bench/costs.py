@@ -32,7 +32,7 @@ INDEX_WRITES: Final = 4.0
 """A new record is written to two indexes; `described` moves it from one partition of the index by status to another."""
 BILLED_SECONDS: Final = 0.65  # of Lambda for each image, by `--only backlog`: ten calls side by side
 
-# What an invocation asks for that turns a whole batch away (`meter.py`, `turn_away`), and how long it is billed.
+# What an invocation asks for that has no start near for any of its batch, and how long it is billed.
 ROUND: Final[Mapping[str, float]] = {
     "dynamodb GetItem": 1.0,
     "dynamodb UpdateItem": 1.0,
