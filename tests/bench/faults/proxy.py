@@ -10,7 +10,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -138,8 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif name.lower() not in _NOT_PASSED_ON:
                 self.send_header(name, value)
         self.send_header("Content-Length", length)
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # whoever asked does not wait for it any longer
+            self.end_headers()
+            self.wfile.write(body)
 
     def _refuse(self, operation: Operation, weather: Weather) -> None:
         status, content_type, body = refusal(operation, weather)
