@@ -58,7 +58,7 @@ _NO_PAUSE: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Permission for one paid call, now.
+    """Permission for one paid call, at `paced.start_at`.
 
     Attributes
     ----------
@@ -373,7 +373,10 @@ class Meter:
 
     def _failed(self, grant: Grant, detail: str) -> None:
         """Count a failure, and pause when there were too many or when it was the probe's."""
-        reading = self._item.set({}, add={"failures": 1})
+        try:
+            reading = self._item.set({}, add={"failures": 1})
+        except ConditionFailedError:
+            return  # somebody deleted the item, and its pauses with it
         if grant.probe_until or reading.failures >= FAILURES_BEFORE_PAUSE:
             self.pause(PausedBy.ENDPOINT, detail, self._growing(self._first_pause_seconds), grant)
 

@@ -1,7 +1,7 @@
 """The meter's item of DynamoDB: how it is read, made where there is none, and changed.
 
-Every change goes by the copy of the item that this process saw last, on a condition that tells whether it is too old.
-The answer to each request, a failed one too, has the item as it is, and is the copy from then on.
+The pace is changed by the copy of the item that this process saw last, on condition that it is not too old. The answer
+to each request, a failed one too, has the item as it is, and is the copy from then on.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class MeterItem:
         )
 
     def run(self, update: str, condition: str, values: Mapping[str, Any]) -> Reading:
-        """Do the same by an update expression of the service."""
+        """Run an update in the service's own expressions, and return the item as it is then."""
         return self._noting(
             lambda: run_update(self.client, self.table, METER_KEY, update=update, condition=condition, values=values)
         )

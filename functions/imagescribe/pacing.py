@@ -32,8 +32,9 @@ How the limit is found and kept
   bursts (of 4 s at most), and is a fifth over it after 27. Nothing refused by then: it has risen, find it again.
 - **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
   tried, at most 12 s apart or when the answer said, until one is taken.
-- **The line**: who finds no start near goes round, and comes back at a time of its own, in order and more often than
-  there are starts, so that none stays unused. A batch comes back together, so that one invocation has a whole block.
+- **The line**: who finds no start near goes round, and comes back at a time of its own, in order and nearly twice as
+  often as there are starts, so that none stays unused unless most images need no call. A batch comes back together, so
+  that one invocation has a whole block.
 - **Only demand raises the rate**: a step needs a schedule without gaps since the step before. Where concurrency is the
   bottleneck the schedule runs dry, and the rate comes down to twice the demand.
 """
@@ -45,7 +46,7 @@ from enum import IntEnum
 from math import floor
 
 # Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
-HORIZON = 2.0  # ahead that a block begins at most: further ahead a grant is stale by the time it starts
+HORIZON = 2.0  # ahead that a block begins at most: further ahead a grant would be stale by the time it starts
 NEAR = 1.0  # the same where others come for the start before it: less waiting is billed
 WARY_HORIZON = 0.25  # the same while the next call may well be refused
 BLOCK = 1.0  # from the latest begin of a block to its last start: an invocation of ten images is full at 600 a minute
@@ -262,26 +263,26 @@ def ask(
 
 
 def is_void(state: State, grant: Grant, now: float) -> bool:
-    """Whether a grant that has not been used yet is no longer worth using: others may have started in its place."""
+    """Whether a grant is no longer worth using: it is later than a bucket stores, or its search has met an overload."""
     return now > grant.start_at + BURST_SECONDS or (grant.is_bold and grant.overloads < state.overloads)
 
 
 def give_back(state: State, grant: Grant, *, ceiling: float = 0.0) -> State | None:
-    """Return what the item becomes when a granted call is not made: another one may start in its place.
+    """Return what the item becomes when a granted call is not made: the schedule moves back by its spacing.
 
-    None where there was a cut meanwhile, since the schedule of that time is gone.
+    None where there was a cut meanwhile, since the schedule of that time is gone. A time that another one holds may so
+    be granted twice, but not where an operator counts; a bucket has stored the call that was not made.
     """
     if grant.overloads < state.overloads:
         return None
-    bursts = grant.spacing / min(_length(state), LONGEST_BURST)
-    # The place of another one who still holds it is not granted twice where an operator counts.
-    is_free = not ceiling or grant.start_at > state.next_start - 1.5 * grant.spacing
+    is_last = grant.start_at > state.next_start - 1.5 * grant.spacing
+    back = grant.spacing if is_last or not ceiling else 0.0
     return replace(
         state,
         version=state.version + 1,
-        next_start=state.next_start - (grant.spacing if is_free else 0.0),
+        next_start=state.next_start - back,
         granted=state.granted - 1,
-        age=0.0 if state.phase == Phase.SHUT else max(0.0, state.age - bursts),
+        age=0.0 if state.phase == Phase.SHUT else state.age,  # the trial is still to be made
     )
 
 
@@ -478,7 +479,9 @@ def _restarted(state: State, now: float, least: float) -> tuple[State, float]:
     spacing = max(1 / rate, least)
     if state.phase == Phase.SHUT:
         return replace(restarted, spacing=spacing, kept_rate=kept, step_at=now, age=1.0), VERDICT
-    return replace(restarted, spacing=spacing, kept_rate=kept, step_at=now + _length(state), age=age), 0.0
+    # What was given back has raised the rate already: it is made up for before the next step.
+    step_at = now + max(_length(state), state.step_at - state.next_start)
+    return replace(restarted, spacing=spacing, kept_rate=kept, step_at=step_at, age=age), 0.0
 
 
 def _least(ceiling: float) -> float:

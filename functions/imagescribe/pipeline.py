@@ -29,7 +29,7 @@ SECONDS_AROUND_A_CALL: Final = CONNECT_TIMEOUT_SECONDS + 15
 """What must be left of an invocation beside the wait for an answer: connecting, and saving it."""
 
 STALE_SECONDS: Final = 2.5
-"""After a wait as long as this the object is looked at again before it is paid for: most waits are shorter."""
+"""After so long the object is looked at again before it is paid for: most starts come sooner."""
 
 LOOK_AGAIN_SECONDS: Final = 0.5
 """The same before it is tagged: saving may have taken its time."""
@@ -75,7 +75,7 @@ class Pipeline:
     random: Random = field(default_factory=Random)
 
     def turn(self, grant: Grant | None) -> Turn:
-        """Return an image's turn at the endpoint, which it has if it was granted one already."""
+        """Return the turn of an image: with its start, or (None) one that asks when it comes to its call."""
         return Turn(self.meter, grant, self.clock, self.sleep)
 
     def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
@@ -121,13 +121,13 @@ class Pipeline:
             case Description() as description:
                 return self._finish(event, record, description, looked_at)
             case Claimed():
-                return self._pay(event, record, this_try)
+                return self._pay(event, record, this_try, looked_at)
 
-    def _pay(self, upload: Upload, record: Begun, this_try: Try) -> Outcome:
+    def _pay(self, upload: Upload, record: Begun, this_try: Try, looked_at: float) -> Outcome:
         """Make the paid call for a claimed upload, and give the claim back unless it was paid for."""
         paid = False
         try:
-            called = self._call_in_turn(upload, record, this_try)
+            called = self._call_in_turn(upload, record, this_try, looked_at)
             if isinstance(called, Outcome):
                 return called
             grant, answer = called
@@ -149,7 +149,9 @@ class Pipeline:
             if not paid:
                 self.ledger.release(upload, this_try.holder)
 
-    def _call_in_turn(self, upload: Upload, record: Begun, this_try: Try) -> tuple[Grant, Answer] | Outcome:
+    def _call_in_turn(
+        self, upload: Upload, record: Begun, this_try: Try, looked_at: float
+    ) -> tuple[Grant, Answer] | Outcome:
         """Call the endpoint when the meter says so, again where it was too early for it but the next turn is near."""
         try:
             key = self.api_key.get()
@@ -158,20 +160,22 @@ class Pipeline:
             return self._refused(upload, record, AccountFault(str(error)))
         give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, Limited("", until=None)
         while True:
-            came_at = self.clock()
-            turn = this_try.turn.come(give_up_at)
-            if isinstance(turn, Wait):
-                return self._wait(upload, record, refusal.detail or turn.why, max(turn.until, refusal.until or 0.0))
+            granted = this_try.turn.come(give_up_at)
+            if isinstance(granted, Wait):
+                until = max(granted.until, refusal.until or 0.0)
+                return self._wait(upload, record, refusal.detail or granted.why, until)
             if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
                 return self._wait(upload, record, "no time was left for a call", self.clock())
-            if self.clock() - came_at > STALE_SECONDS and not self._is_current(upload):
-                return self._overtaken(upload)
+            if self.clock() - looked_at > STALE_SECONDS:
+                looked_at = self.clock()
+                if not self._is_current(upload):
+                    return self._overtaken(upload)
             url = self.objects.presign(upload)
             this_try.turn.use()
             answer = self._call(url, key)
             if not isinstance(answer, Limited) or self.clock() >= give_up_at:
-                return turn, answer
-            self.meter.report(turn, answer)
+                return granted, answer
+            self.meter.report(granted, answer)
             refusal = answer
 
     def _call(self, url: str, key: str) -> Answer:

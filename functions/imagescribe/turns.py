@@ -1,7 +1,7 @@
 """Turns at the endpoint: an invocation asks the meter for those of its images before anything is done for them.
 
-One request asks for all, and whoever gets no start goes back to the queue having cost nothing more. The few images that
-turn out to need no call (duplicates, pictures that are paid for, what is no image) give their start back.
+One request asks for all, and whoever gets no start goes back to the queue having cost nothing more. Images that turn
+out to need no call (duplicates, pictures that are paid for, what is no image) give their start back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOST_WAIT_SECONDS: Final = 4.0
 """How far ahead a start is waited for, since a second of waiting costs less than a message going round."""
 
 MOST_ASKS: Final = 32
-"""How often one image asks: each time it sleeps, or its start was overtaken by an overload."""
+"""How often one image asks at most: after each sleep, and for each start that was void."""
 
 
 def ask_for_all(
@@ -45,15 +45,13 @@ class Turn:
 
     Parameters
     ----------
-    grant
-        What it was granted already; None where it asks when it comes to its call.
     clock, sleep
         Epoch seconds, and waiting for some of them.
 
     Attributes
     ----------
     grant
-        What it was granted and has not used.
+        What it was granted and has not used; None where it asks when it comes to its call.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Turn:
         Parameters
         ----------
         give_up_at
-            The latest start (epoch seconds) that is waited for here.
+            Until when (epoch seconds) a place in the line is waited for. A start that is granted is, in any case.
         """
         for _ in range(MOST_ASKS):
             answer = self.grant or self._meter.ask(has_begun=True)[0]

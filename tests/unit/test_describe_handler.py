@@ -338,12 +338,30 @@ def test_copies_of_what_is_described_give_their_starts_back(stage: Stage) -> Non
     assert (stage.meter()["granted"], stage.meter()["spent_usd"]) == (granted, spent)
 
 
-def test_where_the_meter_can_not_be_looked_at_the_images_begin_all_the_same(stage: Stage) -> None:
+def test_where_the_meter_fails_the_images_ask_one_by_one(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     fill_the_schedule(stage, 1)
+    stage.clock.sleep(1)
     stage.dynamodb.failing["get_item"] = throttled()
+    stage.s3.before["get_object"] = lambda _parameters: stage.dynamodb.failing.clear()
     stage.invoke()
     assert statuses(stage, upload) == ["described"]
+    assert stage.letters() == []
+
+
+def test_an_image_that_comes_too_late_for_its_start_has_another_one(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.dynamodb.heard.clear()
+    stage.s3.before["get_object"] = lambda _parameters: stage.clock.sleep(1.5)
+    stage.invoke()
+    assert statuses(stage, upload) == ["described"]
+    assert (stage.meter()["granted"], float(stage.meter()["spent_usd"])) == (1, 0.015)
+    taken = [
+        parameters
+        for name, parameters in stage.dynamodb.heard
+        if name == "update_item" and ":price" in parameters["ExpressionAttributeValues"]
+    ]
+    assert len(taken) == 2
 
 
 def test_where_the_queue_can_not_hide_them_they_come_back_by_themselves(stage: Stage) -> None:

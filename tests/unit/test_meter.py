@@ -216,6 +216,62 @@ def test_what_is_given_back_is_not_lost_on_those_who_change_the_item_meanwhile(w
     assert float(calls.item()["spent_usd"]) == PRICE_USD
 
 
+def test_the_price_of_a_call_that_is_not_made_comes_back_after_a_cut_too(either: Invocations) -> None:
+    calls = either
+    unused, refused = calls.granted(), calls.granted()
+    calls.meter.report(refused, Limited("429", calls.clock.now + 20))
+    calls.meter.give_back(unused)
+    assert float(calls.item()["spent_usd"]) == 0
+
+
+def test_no_start_that_another_one_holds_is_given_to_a_third_where_an_operator_counts(clock: Clock) -> None:
+    calls = Invocations(InMemoryDynamoDB(), "ledger", clock)
+    meter = Meter(calls.client, calls.table, ceiling=60, clock=clock, random=Random(1))
+    [unused] = meter.ask()
+    assert isinstance(unused, Grant)
+    clock.sleep(1.0)
+    [kept] = meter.ask()
+    assert isinstance(kept, Grant)
+    meter.give_back(unused)
+    clock.sleep(0.9)
+    [third] = meter.ask()
+    assert isinstance(third, Grant)
+    assert third.paced.start_at - kept.paced.start_at >= 1 - 1e-5
+
+
+def test_who_has_begun_waits_for_a_start_that_others_go_round_for(calls: Invocations) -> None:
+    values = {"next_start": calls.clock.now + 1.5, "spacing": 0.1, "kept_rate": 10, "parked_to": calls.clock.now + 30}
+    update_if(calls.client, calls.table, METER_KEY, values=values, condition="version >= :z", operands={":z": 0})
+    meter = calls.another()
+    assert isinstance(meter.ask()[0], Wait)
+    assert isinstance(meter.ask(has_begun=True)[0], Grant)
+
+
+def test_a_start_that_is_late_is_void(calls: Invocations) -> None:
+    grant = calls.granted()
+    calls.clock.sleep(0.5)
+    assert not calls.meter.is_void(grant)
+    calls.clock.sleep(1)
+    assert calls.meter.is_void(grant)
+
+
+def test_the_item_is_read_only_where_others_may_have_changed_it(calls: Invocations) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.reads = 0
+
+        def __getattr__(self, name: str) -> Any:
+            self.reads += name == "get_item"
+            return getattr(calls.client, name)
+
+    client = Counting()
+    meter = Meter(client, calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]
+    for seconds, reads in ((0, 1), (0.1, 1), (1, 2), (1, 3), (60, 3)):
+        calls.clock.sleep(seconds)
+        assert isinstance(meter.ask(has_begun=True)[0], Grant)
+        assert client.reads == reads
+
+
 @pytest.mark.parametrize("answer", [Rejected("400"), Limited("429", None), DOWN, AccountFault("401")], ids=str)
 def test_what_was_not_billed_is_given_back(either: Invocations, answer: Any) -> None:
     either.meter.report(either.granted(), answer)

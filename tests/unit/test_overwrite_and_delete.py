@@ -167,9 +167,9 @@ def test_an_upload_that_is_overwritten_while_it_waits_for_the_start_of_its_call_
         either.clock.sleep(3)
         new.append(either.upload(NEW, KEY))
 
-    ask = once(overwrite_meanwhile)
+    claim = once(overwrite_meanwhile)
     either.dynamodb.before["update_item"] = lambda parameters: (
-        ask() if "granted" in parameters["UpdateExpression"] else None
+        claim() if ":set_lease_until" in parameters["ExpressionAttributeValues"] else None
     )
     assert either.invoke() == 1
     assert either.endpoint.calls == []

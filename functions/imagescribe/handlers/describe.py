@@ -161,7 +161,7 @@ def _in_turn(messages: Sequence[Message]) -> Iterator[tuple[Message, Grant | Wai
         for answer in ask_for_all(_pipeline.meter, len(uploads), _pipeline.clock, _pipeline.sleep):
             yield uploads.pop(0), answer
     except Exception:  # it will fail them one by one, each with its record and its count of faults
-        logger.exception("the meter failed", extra={"messages": len(uploads)})
+        logger.exception("no starts could be asked for", extra={"messages": len(uploads)})
         yield from ((message, None) for message in uploads)
 
 
@@ -172,7 +172,7 @@ def _lead_and_hide(message: Message, this_try: Try) -> Outcome:
         this_try.turn.leave()
     except (ClientError, BotoCoreError):
         # Nobody starts in its place, and its price counts as spent until the day is over.
-        logger.exception("the meter failed", extra=_facts(message))
+        logger.exception("a start could not be given back", extra=_facts(message))
     if isinstance(outcome, Deferred):
         _hide({message: outcome})
     return outcome
