@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from random import Random
+from random import Random, SystemRandom
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -122,7 +122,7 @@ class Meter:
         self._budget_usd = budget_usd
         self._first_pause_seconds = first_pause_seconds
         self._clock = clock
-        self._random = random or Random()  # noqa: S311 (spreads waits, guards nothing)
+        self._random = random or SystemRandom()
         self._one_at_a_time = Lock()  # or a process's threads would only overtake each other's copies of the item
 
     @classmethod

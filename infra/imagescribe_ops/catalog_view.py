@@ -11,13 +11,13 @@ The indexes hold keys only, so the records themselves are fetched by BatchGetIte
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from heapq import merge
 from itertools import batched, islice
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
 from imagescribe.catalog import Status
@@ -176,7 +176,7 @@ class CatalogView:
             if not keys:
                 return
             # Full jitter, as DynamoDB asks for with what it did not get to.
-            time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter, no secret
+            time.sleep(SystemRandom().uniform(0, min(2.0, 0.05 * 2**attempt)))
         raise OperationError("DynamoDB is too busy to answer.", "Try again in a minute, or ask for fewer with --limit.")
 
     def _by_key(self, bucket: str, prefix: str) -> Iterator[str]:

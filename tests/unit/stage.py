@@ -227,21 +227,21 @@ class Stage:
             objects=Objects(self.s3),  # type: ignore[arg-type]  # a Service stands for its client
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
-            api_key=ApiKey(self.secrets, settings.api_key_secret_arn),  # type: ignore[arg-type]
+            api_key=ApiKey(self.secrets, settings.api_key_secret_arn),  # type: ignore[arg-type]  # a fake stands for it
             meter=meter,
-            endpoint=self.endpoint,  # type: ignore[arg-type]
+            endpoint=self.endpoint,  # type: ignore[arg-type]  # a fake stands for it
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),
         )
-        self.queue = UploadQueue(self.sqs, self.upload_queue_url, self.dead_letter_queue_url, self.clock)  # type: ignore[arg-type]
+        self.queue = UploadQueue(self.sqs, self.upload_queue_url, self.dead_letter_queue_url, self.clock)  # type: ignore[arg-type]  # a fake stands for it
         self.describe._pipeline, self.describe._queue = self.pipeline, self.queue
-        self.describe._announcements = Announcements(self.bus)  # type: ignore[arg-type]
+        self.describe._announcements = Announcements(self.bus)  # type: ignore[arg-type]  # a fake stands for it
 
     def new_meter(self, daily_budget_usd: float = 0.0) -> Meter:
         """The meter as one more process sees it."""
         meter = Meter(
-            self.dynamodb,  # type: ignore[arg-type]
+            self.dynamodb,  # type: ignore[arg-type]  # a fake stands for it
             self.ledger_table,
             budget_usd=daily_budget_usd,
             first_pause_seconds=16.0,
@@ -261,7 +261,7 @@ class Stage:
         return meter
 
     def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.sqs, self.dead_letter_queue_url, self.upload_queue_url)  # type: ignore[arg-type]
+        return DeadLetters(self.sqs, self.dead_letter_queue_url, self.upload_queue_url)  # type: ignore[arg-type]  # a fake stands for it
 
     # ── What users do ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -375,6 +375,12 @@ class Stage:
     def record(self, upload: Upload | Deletion) -> dict[str, Any] | None:
         """The catalog's record."""
         return get(self.dynamodb.client, self.catalog_table, {"image": upload.image})
+
+    def standing(self, upload: Upload | Deletion) -> dict[str, Any]:
+        """The catalog's record, which must be there."""
+        record = self.record(upload)
+        assert record is not None, f"no record of {upload.image}"
+        return record
 
     def paid(self, upload: Upload) -> dict[str, Any] | None:
         """The ledger's item of an upload's content."""

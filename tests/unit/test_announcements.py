@@ -65,20 +65,20 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
 
 def test_those_that_the_bus_refuses_are_told_from_the_others() -> None:
     bus = CountingBus(refused="cat-1.png")
-    errors = Announcements(bus).send([described(number) for number in range(3)])  # type: ignore[arg-type]
+    errors = Announcements(bus).send([described(number) for number in range(3)])  # type: ignore[arg-type]  # a fake stands for it
     assert errors == [None, "InternalFailure", None]
 
 
 def test_a_batch_is_one_request() -> None:
     bus = CountingBus()
-    assert Announcements(bus).send([described(number) for number in range(10)]) == [None] * 10  # type: ignore[arg-type]
+    assert Announcements(bus).send([described(number) for number in range(10)]) == [None] * 10  # type: ignore[arg-type]  # a fake stands for it
     assert len(bus.requests) == 1
 
 
 @pytest.mark.parametrize("length", [0, 1_000, 60_000, 131_072])
 def test_no_request_is_larger_than_the_bus_takes(length: int) -> None:
     bus = CountingBus(refused="cat-24.png")
-    errors = Announcements(bus).send([described(number, "é" * (length // 2)) for number in range(25)])  # type: ignore[arg-type]
+    errors = Announcements(bus).send([described(number, "é" * (length // 2)) for number in range(25)])  # type: ignore[arg-type]  # a fake stands for it
     assert errors == [None] * 24 + ["InternalFailure"]
     for request in bus.requests:
         assert len(request) <= 10
@@ -88,5 +88,5 @@ def test_no_request_is_larger_than_the_bus_takes(length: int) -> None:
 
 def test_nothing_to_announce_is_no_request() -> None:
     bus = CountingBus()
-    assert Announcements(bus).send([]) == []  # type: ignore[arg-type]
+    assert Announcements(bus).send([]) == []  # type: ignore[arg-type]  # a fake stands for it
     assert bus.requests == []

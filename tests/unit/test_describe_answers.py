@@ -69,7 +69,7 @@ def test_an_unreadable_answer_is_not_paid_again_when_its_message_comes_back(stag
 
     assert stage.endpoint.paid.total() == 1
     assert [each.attributes["reason"] for each in stage.letters()] == ["unreadable"]
-    assert stage.record(upload)["status"] == "dead"  # type: ignore[index]
+    assert stage.standing(upload)["status"] == "dead"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_limited_call_waits_until_the_limit_is_reset_and_is_no_attempt(
     assert stage.paid(upload) is None
 
     stage.settle()
-    assert stage.record(upload)["prompt"] == prompt_of(PICTURE)  # type: ignore[index]
+    assert stage.standing(upload)["prompt"] == prompt_of(PICTURE)
     assert stage.endpoint.paid.total() == 1
 
 
@@ -106,7 +106,7 @@ def test_a_limited_call_is_made_again_at_once_where_its_next_turn_is_near(stage:
     stage.endpoint.says(Reply(429, '{"error": "slow down"}'))
     started = stage.clock.now
     stage.invoke()
-    assert stage.record(upload)["status"] == "described"  # type: ignore[index]
+    assert stage.standing(upload)["status"] == "described"
     assert (stage.meter()["overloads"], stage.endpoint.paid.total()) == (1, 1)
     assert stage.clock.now - started <= MOST_WAIT_SECONDS + 1
     assert stage.sqs.count("change_message_visibility_batch") == 0
@@ -212,7 +212,7 @@ def test_a_fault_of_the_account_pauses_intake_and_no_image_pays_with_an_attempt(
     stage.endpoint.always_says(None)
     stage.settle()
     assert stage.letters() == []
-    assert [stage.record(upload)["status"] for upload in uploads] == ["described"] * 3  # type: ignore[index]
+    assert [stage.standing(upload)["status"] for upload in uploads] == ["described"] * 3
     assert stage.endpoint.paid.total() == 3
     assert stage.meter()["paused_by"] == ""
 
@@ -245,7 +245,7 @@ def test_an_answer_that_was_billed_and_not_seen_is_named_as_the_one_double_charg
     stage.endpoint.says(Fault.TIMED_OUT)
     stage.settle()
 
-    assert stage.record(upload)["status"] == "described"  # type: ignore[index]
+    assert stage.standing(upload)["status"] == "described"
     assert stage.endpoint.paid.total() == 2
     assert float(stage.meter()["spent_usd"]) == 2 * PRICE_USD  # so that the budget counts it
 
@@ -255,7 +255,7 @@ def test_a_batch_of_ten_is_described_side_by_side(stage: Stage) -> None:
     stage.endpoint.before_look = all_in_flight.wait
     uploads = [stage.upload(make_picture(f"#0000{number:02x}")) for number in range(10)]
     assert stage.invoke() == 10
-    assert [stage.record(upload)["status"] for upload in uploads] == ["described"] * 10  # type: ignore[index]
+    assert [stage.standing(upload)["status"] for upload in uploads] == ["described"] * 10
     assert stage.last_answer == {"batchItemFailures": []}
     assert len(stage.announced()) == 10
 

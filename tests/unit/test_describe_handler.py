@@ -433,7 +433,7 @@ def test_a_key_that_is_refused_and_was_not_rotated_pauses_intake_and_the_right_o
     later = stage.upload(make_picture("red"))
     stage.drain()
     assert len(stage.endpoint.calls) == 1
-    assert stage.record(later)["error"] == "paused by the account: 401: no such key"  # type: ignore[index]
+    assert stage.standing(later)["error"] == "paused by the account: 401: no such key"
 
     stage.secrets.client.key = "another key"
     stage.settle()
@@ -468,7 +468,7 @@ def test_a_key_that_was_taken_away_pauses_intake_like_one_that_is_wrong(stage: S
     upload = stage.upload(make_picture("red"))
     stage.drain()
     assert stage.meter()["paused_because"] == "no API key is set: run `imagescribe key set`"
-    assert stage.record(upload)["attempts"] == 0  # type: ignore[index]
+    assert stage.standing(upload)["attempts"] == 0
 
     stage.secrets.client.key = "another key"
     stage.settle()

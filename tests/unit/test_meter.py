@@ -265,7 +265,7 @@ def test_the_item_is_read_only_where_others_may_have_changed_it(calls: Invocatio
             return getattr(calls.client, name)
 
     client = Counting()
-    meter = Meter(client, calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]
+    meter = Meter(client, calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
     for seconds, reads in ((0, 1), (0.1, 1), (1, 2), (1, 3), (60, 3)):
         calls.clock.sleep(seconds)
         assert isinstance(meter.ask(has_begun=True)[0], Grant)
@@ -591,7 +591,7 @@ def test_nobody_waits_for_ever_where_the_item_changes_under_each_request(calls: 
             request["ConditionExpression"] += " AND attribute_exists(nothing)"
             return calls.client.update_item(**request)
 
-    meter = Meter(Restless(), calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]
+    meter = Meter(Restless(), calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
     wait = calls.ask(meter, 1e9)
     assert isinstance(wait, Wait)
     assert wait.why == "the endpoint's rate limit"

@@ -20,7 +20,7 @@ def stage(quick_stage: Stage) -> Stage:
 
 
 def status(stage: Stage, upload: object) -> str:
-    record = stage.record(upload)  # type: ignore[arg-type]
+    record = stage.record(upload)  # type: ignore[arg-type]  # a fake stands for it
     return "no record" if record is None else str(record["status"])
 
 
@@ -104,7 +104,7 @@ def test_without_time_for_a_call_the_message_comes_back_at_once_and_its_claim_is
     stage.lambda_seconds = 75
     assert stage.invoke() == 1
     assert stage.endpoint.calls == []
-    assert stage.record(upload)["error"] == "no time was left for a call"  # type: ignore[index]
+    assert stage.standing(upload)["error"] == "no time was left for a call"
     assert stage.paid(upload) is None
 
     stage.lambda_seconds = 120
@@ -173,7 +173,7 @@ def test_where_two_have_paid_after_all_the_answer_that_was_saved_first_stands(st
     first = make_description()
 
     def save_before(parameters: dict[str, object]) -> None:
-        if ":set_body" in parameters["ExpressionAttributeValues"]:  # type: ignore[operator]
+        if ":set_body" in parameters["ExpressionAttributeValues"]:  # type: ignore[operator]  # what a request carries is not typed
             stage.dynamodb.before.clear()
             stage.pipeline.ledger.save(upload, first, stage.clock.now)
 
@@ -194,7 +194,7 @@ def test_an_answer_whose_save_fails_for_a_while_is_not_paid_for_again(stage: Sta
     failures = iter(range(8))
 
     def fail_to_save(parameters: dict[str, object]) -> None:
-        if ":set_body" in parameters["ExpressionAttributeValues"] and next(failures, None) is not None:  # type: ignore[operator]
+        if ":set_body" in parameters["ExpressionAttributeValues"] and next(failures, None) is not None:  # type: ignore[operator]  # what a request carries is not typed
             raise throttled()
 
     stage.dynamodb.before["update_item"] = fail_to_save

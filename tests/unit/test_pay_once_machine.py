@@ -362,8 +362,8 @@ class PayOnce(RuleBasedStateMachine):
 
     def _recover(self) -> None:
         stage = self.stage
-        meter = Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, random=Random(1))  # type: ignore[arg-type]
-        recover(meter, Mappings(None, []), stage.dead_letters(), stage.clock)  # type: ignore[arg-type]
+        meter = Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
+        recover(meter, Mappings(None, []), stage.dead_letters(), stage.clock)  # type: ignore[arg-type]  # a fake stands for it
 
 
 class PayOnceWithVersions(PayOnce):

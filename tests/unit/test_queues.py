@@ -50,7 +50,7 @@ class Queues:
         name = {"visible": "", "invisible": "NotVisible", "delayed": "Delayed"}[kind]
         attribute = f"ApproximateNumberOfMessages{name}"
         answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
-        return int(answer["Attributes"][attribute])  # type: ignore[index]
+        return int(answer["Attributes"][attribute])  # type: ignore[index]  # what comes from elsewhere is not typed
 
     def dead_letters(self) -> list[tuple[str, dict[str, str]]]:
         found = []

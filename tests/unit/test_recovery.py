@@ -55,14 +55,14 @@ class Minutes:
         """One minute: what the queue delivers, unless the mappings are disabled, and then the recover function."""
         if all(self.lambda_.enabled.values()):
             self.stage.drain()
-        mappings = Mappings(self.lambda_, list(self.lambda_.enabled))  # type: ignore[arg-type]
+        mappings = Mappings(self.lambda_, list(self.lambda_.enabled))  # type: ignore[arg-type]  # a fake stands for it
         recovered = recover(self._meter(), mappings, self.stage.dead_letters(), self.stage.clock)
         self.stage.clock.sleep(60)
         return recovered
 
     def _meter(self) -> Meter:
         stage = self.stage
-        return Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, random=Random(1))  # type: ignore[arg-type]
+        return Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_while_the_mappings_are_off_a_backlog_costs_no_invocation_and_the_first_
         assert [stage.record(upload) for upload in uploads] == [None] * 3
     minutes.run()
     minutes.run()
-    assert [stage.record(upload)["status"] for upload in uploads] == ["described"] * 3  # type: ignore[index]
+    assert [stage.standing(upload)["status"] for upload in uploads] == ["described"] * 3
     assert stage.meter()["paused_by"] == ""
 
 
@@ -187,7 +187,7 @@ def test_after_a_pause_one_letter_is_the_probe_and_the_others_follow_when_it_is_
     assert minutes.run().redriven == {"transient": 1}
     assert minutes.run().redriven == {"transient": 2}
     minutes.run()
-    assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
+    assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
 
 
 def test_where_the_last_call_failed_one_letter_shows_whether_the_endpoint_is_well(minutes: Minutes) -> None:
@@ -195,11 +195,11 @@ def test_where_the_last_call_failed_one_letter_shows_whether_the_endpoint_is_wel
     uploads = [bury_upload(stage, f"#ff00{number:02x}") for number in range(3)]
     meter = stage.pipeline.meter
     (grant,) = meter.ask()
-    meter.report(grant, Transient("503"))  # type: ignore[arg-type]
+    meter.report(grant, Transient("503"))  # type: ignore[arg-type]  # a fake stands for it
     assert minutes.run().redriven == {"transient": 1}  # no other message is left to show it
     assert minutes.run().redriven == {"transient": 2}
     minutes.run()
-    assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
+    assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
 
 
 def test_an_outage_that_outlasts_all_redrives_of_a_single_image_heals(minutes: Minutes) -> None:
@@ -211,7 +211,7 @@ def test_an_outage_that_outlasts_all_redrives_of_a_single_image_heals(minutes: M
     stage.endpoint.always_says(None)
     for _ in range(60):
         minutes.run()
-    assert stage.record(upload)["status"] == "described"  # type: ignore[index]
+    assert stage.standing(upload)["status"] == "described"
     assert stage.letters() == []
 
 
@@ -224,7 +224,7 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
     stage.endpoint.always_says(None)
     for _ in range(60):
         minutes.run()
-    assert {stage.record(upload)["status"] for upload in uploads} == {"described"}  # type: ignore[index]
+    assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
     assert stage.endpoint.paid.total() == 30
     assert stage.letters() == []
 
@@ -236,7 +236,7 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
 def function(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = load_function("recover")
     monkeypatch.setattr(module, "_meter", minutes.stage.pipeline.meter)
-    monkeypatch.setattr(module, "_mappings", Mappings(minutes.lambda_, ["mapping-1"]))  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "_mappings", Mappings(minutes.lambda_, ["mapping-1"]))  # type: ignore[arg-type]  # a fake stands for it
     monkeypatch.setattr(module, "_dead_letters", minutes.stage.dead_letters())
     return module
 
@@ -257,4 +257,4 @@ def test_the_function_knows_all_mappings_that_the_template_names() -> None:
 def test_the_clients_have_a_connection_for_each_image_of_the_largest_batch() -> None:
     batch_size = sam_template.load()["Parameters"]["BatchSize"]
     assert batch_size["MaxValue"] == MOST_SIDE_BY_SIDE
-    assert AWS_CONFIG.max_pool_connections == MOST_SIDE_BY_SIDE  # type: ignore[attr-defined]
+    assert AWS_CONFIG.max_pool_connections == MOST_SIDE_BY_SIDE  # type: ignore[attr-defined]  # botocore's stubs leave its options out

@@ -71,7 +71,7 @@ def test_whatever_the_prompt_s3_takes_the_value_and_gives_it_back(
     s3: S3Client, tagged: dict[str, str], prompt: str
 ) -> None:
     tags = [{"Key": "prompt", "Value": tag_value(prompt)}]
-    s3.put_object_tagging(Bucket=tagged["Bucket"], Key=tagged["Key"], Tagging={"TagSet": tags})  # type: ignore[typeddict-item]
+    s3.put_object_tagging(Bucket=tagged["Bucket"], Key=tagged["Key"], Tagging={"TagSet": tags})  # type: ignore[typeddict-item]  # what comes from elsewhere is not typed
     assert s3.get_object_tagging(Bucket=tagged["Bucket"], Key=tagged["Key"])["TagSet"] == tags
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from random import Random
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
@@ -71,7 +71,7 @@ def _assemble(settings: Settings) -> tuple[Pipeline, UploadQueue, Announcements]
 
 
 _pipeline, _queue, _announcements = _assemble(Settings.from_environment(os.environ))
-_random = Random()  # noqa: S311 (spreads waits, guards nothing)
+_random = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,7 +33,7 @@ class InMemoryDynamoDB:
     tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def get_item(self, *, TableName: str, Key: Mapping[str, Any], **_options: Any) -> dict[str, Any]:  # noqa: N803 (theirs)
+    def get_item(self, *, TableName: str, Key: Mapping[str, Any], **_options: Any) -> dict[str, Any]:
         with self._lock:
             item = self._table(TableName).get(_only(Key))
             return {} if item is None else {"Item": _marshal(item)}
@@ -176,7 +176,8 @@ def _check(request: Mapping[str, Any], item: dict[str, Any] | None, operation: s
 
 
 def _error(code: str, operation: str, **more: Any) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "in memory"}, **more}, operation)  # type: ignore[typeddict-item]
+    response: Any = {"Error": {"Code": code, "Message": "in memory"}, **more}
+    return ClientError(response, operation)
 
 
 def _only(key: Mapping[str, Any]) -> str:

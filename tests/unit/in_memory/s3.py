@@ -32,11 +32,11 @@ class InMemoryS3:
     stacks: dict[tuple[str, str], list[Stored]] = field(default_factory=dict)
     _versions: int = 0
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:  # noqa: N803 (theirs)
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:
         stored = self._push(Bucket, Key, Body)
         return {"ETag": f'"{stored.etag}"'} | ({"VersionId": stored.version_id} if stored.version_id else {})
 
-    def delete_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:  # noqa: N803
+    def delete_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
         if VersionId is not None:
             stack = self.stacks.get((Bucket, Key), [])
             stack[:] = [each for each in stack if each.version_id != VersionId]
@@ -47,7 +47,7 @@ class InMemoryS3:
             self.stacks.pop((Bucket, Key), None)
         return {}
 
-    def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:  # noqa: N803
+    def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
         stored = self._find(Bucket, Key, VersionId, "HeadObject", "404")
         answer = {"ETag": f'"{stored.etag}"', "ContentLength": len(stored.content or b"")}
         return answer | ({"VersionId": stored.version_id} if stored.version_id else {})
@@ -55,10 +55,10 @@ class InMemoryS3:
     def get_object(
         self,
         *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        Range: str | None = None,  # noqa: N803
-        VersionId: str | None = None,  # noqa: N803
+        Bucket: str,
+        Key: str,
+        Range: str | None = None,
+        VersionId: str | None = None,
     ) -> dict[str, Any]:
         stored = self._find(Bucket, Key, VersionId, "GetObject", "NoSuchKey")
         content = stored.content or b""
@@ -71,22 +71,22 @@ class InMemoryS3:
             content = content[start : end + 1]
         return answer | {"Body": StreamingBody(BytesIO(content), len(content))}
 
-    def get_object_tagging(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:  # noqa: N803
+    def get_object_tagging(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
         stored = self._find(Bucket, Key, VersionId, "GetObjectTagging", "NoSuchKey")
         return {"TagSet": list(stored.tags)} | ({"VersionId": stored.version_id} if stored.version_id else {})
 
     def put_object_tagging(
         self,
         *,
-        Bucket: str,  # noqa: N803
-        Key: str,  # noqa: N803
-        Tagging: Mapping[str, list[Mapping[str, str]]],  # noqa: N803
-        VersionId: str | None = None,  # noqa: N803
+        Bucket: str,
+        Key: str,
+        Tagging: Mapping[str, list[Mapping[str, str]]],
+        VersionId: str | None = None,
     ) -> dict[str, Any]:
         self._find(Bucket, Key, VersionId, "PutObjectTagging", "NoSuchKey").tags = list(Tagging["TagSet"])
         return {}
 
-    def generate_presigned_url(self, _operation: str, *, Params: Mapping[str, str], **_options: Any) -> str:  # noqa: N803
+    def generate_presigned_url(self, _operation: str, *, Params: Mapping[str, str], **_options: Any) -> str:
         version = f"versionId={Params['VersionId']}&" if "VersionId" in Params else ""
         return f"https://{Params['Bucket']}.s3.amazonaws.com/{quote(Params['Key'])}?{version}X-Amz-Signature=0f0f"
 

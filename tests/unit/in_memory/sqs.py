@@ -30,10 +30,10 @@ class InMemorySQS:
     def send_message(
         self,
         *,
-        QueueUrl: str,  # noqa: N803 (theirs)
-        MessageBody: str,  # noqa: N803
-        DelaySeconds: int = 0,  # noqa: N803
-        MessageAttributes: Mapping[str, Any] | None = None,  # noqa: N803
+        QueueUrl: str,
+        MessageBody: str,
+        DelaySeconds: int = 0,
+        MessageAttributes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         message = Message(MessageBody, MessageAttributes or {}, self.clock() + DelaySeconds)
         self.queue(QueueUrl).append(message)
@@ -42,9 +42,9 @@ class InMemorySQS:
     def receive_message(
         self,
         *,
-        QueueUrl: str,  # noqa: N803
-        MaxNumberOfMessages: int,  # noqa: N803
-        VisibilityTimeout: int,  # noqa: N803
+        QueueUrl: str,
+        MaxNumberOfMessages: int,
+        VisibilityTimeout: int,
         **_options: Any,
     ) -> dict[str, Any]:
         self._let_fall(QueueUrl)
@@ -55,7 +55,7 @@ class InMemorySQS:
             ]
         }
 
-    def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> dict[str, Any]:  # noqa: N803
+    def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> dict[str, Any]:
         queue = self.queue(QueueUrl)
         queue[:] = [message for message in queue if message.receipt_handle != ReceiptHandle]
         return {}
@@ -63,9 +63,9 @@ class InMemorySQS:
     def change_message_visibility(
         self,
         *,
-        QueueUrl: str,  # noqa: N803
-        ReceiptHandle: str,  # noqa: N803
-        VisibilityTimeout: int,  # noqa: N803
+        QueueUrl: str,
+        ReceiptHandle: str,
+        VisibilityTimeout: int,
     ) -> dict[str, Any]:
         for message in self.queue(QueueUrl):
             if message.receipt_handle == ReceiptHandle:
@@ -75,15 +75,15 @@ class InMemorySQS:
     def change_message_visibility_batch(
         self,
         *,
-        QueueUrl: str,  # noqa: N803
-        Entries: list[dict[str, Any]],  # noqa: N803
+        QueueUrl: str,
+        Entries: list[dict[str, Any]],
     ) -> dict[str, Any]:
         for entry in Entries:
             changes = {name: value for name, value in entry.items() if name != "Id"}
             self.change_message_visibility(QueueUrl=QueueUrl, **changes)
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
-    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:
         self._let_fall(QueueUrl)
         visible = [message for message in self.queue(QueueUrl) if message.visible_at <= self.clock()]
         return {"Attributes": dict.fromkeys(AttributeNames, str(len(visible)))}
