@@ -6,12 +6,15 @@ Redirects are not followed, since ``requests`` would carry the key in ``x-api-ke
 
 import time
 from collections.abc import Callable
-from typing import Final
+from ssl import SSLCertVerificationError
+from threading import Lock
+from typing import Any, Final, override
 from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from imagescribe.answers import (
     PRICE_USD,
@@ -32,6 +35,29 @@ ANSWER_TIMEOUT_SECONDS: Final = 60.0
 
 MAX_BODY_BYTES: Final = 131_072
 """More is not read. An item of DynamoDB holds 400 KB, an event of EventBridge 256 KB."""
+
+
+class _TlsAdapter(HTTPAdapter):
+    """One that reads the file of authorities once, at its first call; ``requests`` reads it for each connection.
+
+    That takes longer than the handshake, and the first batch of a process makes ten connections at once.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._context = create_urllib3_context()
+        self._first_call = Lock()
+        super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
+
+    @override
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, ssl_context=self._context)
+
+    @override
+    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: object) -> None:
+        with self._first_call:
+            if not self._context.cert_store_stats()["x509"]:
+                self._context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        conn.cert_reqs = "CERT_REQUIRED"
 
 
 class Endpoint:
@@ -59,9 +85,8 @@ class Endpoint:
         self._clock = clock
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy and no .netrc of the machine comes between
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session.mount("https://", _TlsAdapter(connections))
+        self._session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0))
 
     def describe(self, image_url: str, api_key: str) -> Answer:
         """Ask for the prompt of the image at a presigned URL. A call that is answered with 200 costs money."""
@@ -82,7 +107,7 @@ class Endpoint:
             return Transient(f"no answer within {self._answer_timeout_seconds:g} s", may_be_billed=True)
         except requests.RequestException as error:
             # The text of a requests error can name the URL and is of no use to a reader; its class tells enough.
-            return Transient(f"the connection failed ({_innermost(error)})", may_be_billed=_was_sent(error))
+            return Transient(f"the connection failed ({_innermost(error).__name__})", may_be_billed=_was_sent(error))
         text = redact(body.decode("utf-8", errors="replace"), api_key)
         if response.status_code == 200:
             if not whole and not text:
@@ -139,15 +164,15 @@ def _read_body(response: requests.Response, deadline: float, clock: Callable[[],
 
 def _was_sent(error: requests.RequestException) -> bool:
     """Whether the request may have reached the endpoint before the connection failed."""
-    return isinstance(error, requests.ConnectionError) and not isinstance(
-        getattr(error.args[0] if error.args else None, "reason", None), NewConnectionError
-    )
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    was_connected = not isinstance(reason, NewConnectionError) and _innermost(error) is not SSLCertVerificationError
+    return was_connected and isinstance(error, requests.ConnectionError)
 
 
-def _innermost(error: BaseException) -> str:
+def _innermost(error: BaseException) -> type[BaseException]:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    return type(error).__name__
+    return type(error)
 
 
 def _number(text: str | None, otherwise: float) -> float:

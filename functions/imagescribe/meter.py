@@ -41,7 +41,6 @@ FIRST_PAUSE_IN_RETRIES: Final = 4.0  # times RetryBaseSeconds
 LONGEST_PAUSE_SECONDS: Final = 900.0
 MOST_APART_SECONDS: Final = 3.0
 FRESH_SECONDS: Final = 0.25  # that a copy of the item is worth trying by
-QUIET_SECONDS: Final = 15.0  # without a start, in which nobody else is likely to have changed the item
 LONGEST_WAIT_SECONDS: Final = 120.0  # of a message, in a pause: a longer one disables the mappings
 OPERATORS_PAUSE_ENDS_AT: Final = 253_402_300_799.0  # 9999-12-31: until an operator resumes
 MOST_TRIES: Final = 16
@@ -283,12 +282,15 @@ class Meter:
         return pause and self._spread(pause)
 
     def _recent(self) -> Reading:
-        """Return this process's copy of the item, read afresh where others may have changed it or it says to wait."""
+        """Return this process's copy of the item, read afresh where it says to wait or others have likely changed it.
+
+        Whether they have shows when it is changed by the copy: then that fails, and brings the item as it is.
+        """
         known, now = self._item.known, self._clock()
         if known is None or self.paused(known):
             return self.read()
-        is_quiet = now - known.paced.next_start > QUIET_SECONDS
-        return known if is_quiet or now - self._item.known_at <= FRESH_SECONDS else self.read()
+        is_idle = max(known.paced.next_start, known.paced.parked_to) <= now  # no start is taken, and nobody waits
+        return known if is_idle or now - self._item.known_at <= FRESH_SECONDS else self.read()
 
     def _spread(self, wait: Wait) -> Wait:
         """Bound a wait, so that a resume reaches everyone soon, and spread it, so that not all come at once."""

@@ -56,11 +56,17 @@ class Target:
     artifact_bucket: str
 
 
-def build(directory: Path, template: Path = TEMPLATE) -> Path:
+def build(directory: Path, template: Path = TEMPLATE, authority: Path | None = None) -> Path:
     """Build the functions with `sam build` into a directory, compile them, and return the built template.
 
     The source directories in the template are relative to the project, wherever the template itself is. Builds of
     several processes take turns; what they build is kept apart by ``directory``.
+
+    Parameters
+    ----------
+    authority
+        A PEM file of an authority for certificates that the functions trust besides the public ones, where the
+        endpoint is one of this machine.
 
     Raises
     ------
@@ -91,6 +97,9 @@ def build(directory: Path, template: Path = TEMPLATE) -> Path:
     built_template = built / "template.yaml"
     for function, runtime in _runtimes(built_template).items():
         _compile(function, runtime, directory)
+        if authority:
+            with (function / "certifi" / "cacert.pem").open("ab") as trusted:
+                trusted.write(authority.read_bytes())
     return built_template
 
 

@@ -28,7 +28,7 @@ START_TRIES = 3
 
 # What a child may know of the user's environment: how to find programs, how text and time look, how the network is
 # reached. Not HOME, and none of the user's AWS settings: the Lambda workers inherit what the emulator gets.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 

@@ -73,6 +73,8 @@ class LocalCloud:
         The emulator's, or 0 for any free one.
     latency_s
         How long the simulator takes for a description. Everything else is set on `simulator` while it runs.
+    authority
+        A PEM file of an authority for certificates that deployed functions trust besides the public ones.
     report
         Called with each step in a few words, as it begins.
     """
@@ -83,8 +85,10 @@ class LocalCloud:
         describe_url: str | None = None,
         port: int = 0,
         latency_s: float = 0.5,
+        authority: Path | None = None,
         report: Report = _say_nothing,
     ) -> None:
+        self.authority = authority
         self.emulator = Emulator(port)
         self.api_key = f"local-{secrets.token_urlsafe(18)}"
         self._describe_url = describe_url
@@ -219,7 +223,7 @@ class LocalCloud:
             self._report("Building the functions (sam build)")
             place = directory / digest
             place.mkdir(exist_ok=True)
-            self._built[digest] = deploy.build(place, template)
+            self._built[digest] = deploy.build(place, template, self.authority)
         return self._built[digest]
 
 

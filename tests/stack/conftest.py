@@ -13,6 +13,7 @@ import pytest
 
 from imagescribe_ops.local import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
+from tests.certificates import CERTIFICATES
 from tests.stack.bodies import SAMPLE_BUCKET
 from tests.stack.deployment import Deployment, events_client
 
@@ -76,8 +77,9 @@ class Stacks:
     ) -> Iterator[Deployment]:
         """Deploy a stack that calls a simulator of its own, which can be broken without harm to others."""
         own = replace(SimulatorSettings(api_key=self.cloud.api_key, latency_s=0.1), **settings or {})
-        with start_simulator(own) as simulator:
-            url = {"DescribeUrl": simulator.client.describe_url}
+        # Over TLS, as the real endpoint is called.
+        with start_simulator(own, certificate=CERTIFICATES.server) as simulator:
+            url = {"DescribeUrl": simulator.describe_url}
             yield self.deploy(name, simulator.client, recovers=recovers, **url | parameters)
 
 
@@ -96,7 +98,7 @@ def _no_settings_of_the_user() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stacks() -> Iterator[Stacks]:
     """The emulator and the simulator, and what is deployed in them."""
-    with LocalCloud(latency_s=0.1) as cloud:
+    with LocalCloud(latency_s=0.1, authority=CERTIFICATES.authority) as cloud:
         yield Stacks(cloud)
 
 

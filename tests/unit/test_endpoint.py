@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,11 @@ from imagescribe_ops.simulator import (
     RateLimit,
     RetryAfter,
     ScriptedAnswer,
+    Simulator,
     SimulatorClient,
+    SimulatorSettings,
 )
+from tests.certificates import CERTIFICATES
 from tests.factories import API_KEY, PROMPT, Clock, make_picture
 from tests.raw_server import Script, answer, closed_port, raw_server
 
@@ -277,6 +281,59 @@ def test_a_connection_is_kept_for_the_next_call() -> None:
             endpoint.describe(SOME_URL, API_KEY)
     assert server.connections == 1
     assert len(server.requests) == 5
+
+
+# ── TLS ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Simulator]:
+    """An endpoint whose certificate is of an authority that nobody trusts unasked."""
+    with Simulator(SimulatorSettings(api_key=API_KEY, latency_s=0.0), certificate=CERTIFICATES.server) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of authorities, in which there is only ours."""
+    path = tmp_path / "authorities.pem"
+    path.write_bytes(CERTIFICATES.authority.read_bytes())
+    monkeypatch.setattr("imagescribe.endpoint.DEFAULT_CA_BUNDLE_PATH", str(path))
+    return path
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_picture_is_described_over_tls(secured: Simulator, picture_url: str) -> None:
+    assert isinstance(Endpoint(secured.describe_url, connections=1).describe(picture_url, API_KEY), Description)
+
+
+def test_whoever_no_authority_vouches_for_is_sent_nothing(secured: Simulator) -> None:
+    answered = Endpoint(secured.describe_url, connections=1).describe(SOME_URL, API_KEY)
+    assert isinstance(answered, Transient)
+    assert "CertVerification" in answered.detail
+    assert not answered.may_be_billed
+
+
+@pytest.mark.usefixtures("trusted")
+def test_whoever_has_a_certificate_of_another_name_is_sent_nothing(secured: Simulator) -> None:
+    elsewhere = secured.describe_url.replace("127.0.0.1", "localhost")
+    answered = Endpoint(elsewhere, connections=1).describe(SOME_URL, API_KEY)
+    assert isinstance(answered, Transient)
+    assert "CertVerification" in answered.detail
+    assert not answered.may_be_billed
+
+
+def test_the_authorities_are_read_once_for_all_connections(secured: Simulator, trusted: Path) -> None:
+    endpoint = Endpoint(secured.describe_url, connections=10)
+    SimulatorClient(secured.url).script(ScriptedAnswer(body=DESCRIBED, times=11, latency_s=0.2))
+    endpoint.describe(SOME_URL, API_KEY)
+    trusted.unlink()
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(partial(endpoint.describe, api_key=API_KEY), [SOME_URL] * 10))
+    assert {type(answer) for answer in answers} == {Description}
+
+
+# ── Side by side ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_calls_run_side_by_side(endpoint: Endpoint, simulator: SimulatorClient) -> None:

@@ -255,21 +255,32 @@ def test_a_start_that_is_late_is_void(calls: Invocations) -> None:
     assert calls.meter.is_void(grant)
 
 
-def test_the_item_is_read_only_where_others_may_have_changed_it(calls: Invocations) -> None:
-    class Counting:
-        def __init__(self) -> None:
-            self.reads = 0
+def test_the_item_is_read_only_where_others_have_likely_changed_it(calls: Invocations) -> None:
+    values = {"next_start": calls.clock.now, "spacing": 0.5, "kept_rate": 2}
+    update_if(calls.client, calls.table, METER_KEY, values=values, condition="version >= :z", operands={":z": 0})
+    requests: list[str] = []
 
+    class Noting:
         def __getattr__(self, name: str) -> Any:
-            self.reads += name == "get_item"
+            requests.append(name)
             return getattr(calls.client, name)
 
-    client = Counting()
-    meter = Meter(client, calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
-    for seconds, reads in ((0, 1), (0.1, 1), (1, 2), (1, 3), (60, 3)):
+    meter = Meter(Noting(), calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
+    for case, seconds, expected in (
+        ("the first", 0, ["get_item", "update_item"]),
+        ("just seen", 0.1, ["update_item"]),
+        ("starts are taken from now on", 0.3, ["get_item", "update_item"]),
+        ("none is", 5, ["update_item"]),
+    ):
         calls.clock.sleep(seconds)
+        requests.clear()
         assert isinstance(meter.ask(has_begun=True)[0], Grant)
-        assert client.reads == reads
+        assert requests == expected, case
+    calls.clock.sleep(5)
+    calls.granted()
+    requests.clear()
+    assert isinstance(meter.ask(has_begun=True)[0], Grant)
+    assert requests == ["update_item"] * 2, "somebody has, and the failed update brought the item"
 
 
 @pytest.mark.parametrize("answer", [Rejected("400"), Limited("429", None), DOWN, AccountFault("401")], ids=str)

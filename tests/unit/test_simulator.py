@@ -43,6 +43,7 @@ from imagescribe_ops.simulator.faults import draw
 from imagescribe_ops.simulator.fetch import Target, target_of
 from imagescribe_ops.simulator.limits import ask, fresh_state
 from imagescribe_ops.simulator.picture import LABEL, UndecodableError, describe
+from tests.certificates import CERTIFICATES
 
 KEY = "sim-key-4711"
 SIGNATURE = "X-Amz-Signature=5ec7e7"
@@ -638,6 +639,33 @@ def test_a_process_of_its_own_answers_and_ends_when_told(bucket: str) -> None:
         assert running.client.counts().billed == 1
     with pytest.raises(requests.ConnectionError):
         requests.get(running.url, timeout=10)
+
+
+def test_a_process_with_a_certificate_answers_over_tls(bucket: str) -> None:
+    settings = SimulatorSettings(api_key=KEY, latency_s=0, hang_s=300)
+    with start_simulator(settings, certificate=CERTIFICATES.server) as running:
+        assert running.describe_url.startswith("https:")
+
+        def call() -> int:
+            body, headers = {"image_file": f"{bucket}/a.png"}, {"x-api-key": KEY}
+            trusted = str(CERTIFICATES.authority)
+            return requests.post(
+                running.describe_url, json=body, headers=headers, timeout=0.5, verify=trusted
+            ).status_code
+
+        assert call() == 200
+        running.client.configure(faults={Fault.HANG_BEFORE: 1.0})
+        with pytest.raises(requests.ReadTimeout):
+            call()
+        entries = journal(running.client, 2)
+    assert [(entry.outcome, entry.client_gone) for entry in entries] == [(200, False), ("hung", True)]
+
+
+def test_a_file_that_is_no_certificate_is_named() -> None:
+    command = [sys.executable, "-m", "imagescribe_ops.simulator", "--key", KEY, "--certificate", __file__]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert run.returncode == 1
+    assert __file__ in run.stderr
 
 
 @pytest.mark.parametrize("how", ["stdin", "SIGTERM", "SIGINT"])

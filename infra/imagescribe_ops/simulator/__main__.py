@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from ssl import SSLError
 from threading import Event, Thread
 
 from imagescribe_ops.simulator.limits import LimitKind
@@ -22,9 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        simulator = Simulator(_settings(given), given.port)
+        simulator = Simulator(_settings(given), given.port, given.certificate)
     except ValueError as error:
         parser.error(str(error))
+    except SSLError as error:
+        parser.exit(1, f"{given.certificate} can't be used: {error}\n")
     except (OSError, OverflowError) as error:
         parser.exit(1, f"cannot listen on port {given.port}: {error}\n")
     end = Event()
@@ -45,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
+    add("--certificate", type=Path, metavar="PEM", help="listen over TLS besides: a certificate, its chain and its key")
     add("--key", default="", help="the API key that is taken")
     add("--latency", type=float, default=0.5, metavar="SECONDS", help="time that a description takes")
     add("--jitter", type=float, default=0.0, metavar="SECONDS", help="give or take of the latency")

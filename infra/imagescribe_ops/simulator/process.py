@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -48,7 +49,7 @@ class RunningSimulator:
         self.stop()
 
 
-def start_simulator(settings: SimulatorSettings, port: int = 0) -> RunningSimulator:
+def start_simulator(settings: SimulatorSettings, port: int = 0, certificate: Path | None = None) -> RunningSimulator:
     """Start ``python -m imagescribe_ops.simulator`` and wait until it listens.
 
     Settings go in by standard input, so that the key is in no list of processes; and standard input stays open for
@@ -60,6 +61,8 @@ def start_simulator(settings: SimulatorSettings, port: int = 0) -> RunningSimula
         It did not start, for example since the port is taken; standard error says why.
     """
     command = [sys.executable, "-m", "imagescribe_ops.simulator", "--settings-from-stdin", "--exit-with-stdin"]
+    if certificate:
+        command += ["--certificate", str(certificate)]
     # A session of its own keeps a Ctrl-C meant for us from ending it before us.
     process = subprocess.Popen(
         [*command, "--port", str(port)],

@@ -1,18 +1,21 @@
 """The simulator's HTTP: routes, the control API, and answers written whole, dripping, or not at all.
 
 A thread for each connection: what a call mostly does is wait, and a waiting thread costs a few kilobytes. The server
-listens on 127.0.0.1 only, so the control API under ``/_simulator/`` has no guard.
+listens on 127.0.0.1 only, so the control API under ``/_simulator/`` has no guard. With a certificate it listens on a
+second port over TLS, as the real endpoint does.
 """
 
 import select
 import socket
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import Self, override
+from typing import Any, Self, override
 from urllib.parse import parse_qs, urlsplit
 
 from imagescribe_ops.simulator import answers
@@ -41,37 +44,48 @@ class Simulator:
         At the start, and after each reset.
     port
         0 for any free one.
+    certificate
+        A PEM file of a certificate for 127.0.0.1, those that vouch for it, and its key; None for no TLS.
     """
 
-    def __init__(self, settings: SimulatorSettings, port: int = 0) -> None:
+    def __init__(self, settings: SimulatorSettings, port: int = 0, certificate: Path | None = None) -> None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if certificate else None
+        if tls and certificate:
+            tls.load_cert_chain(certificate)
         self.stopping = Event()
         self.endpoint = DescribeEndpoint(settings, self.stopping.wait)
-        self._server = _Server((HOST, port), _Handler, self)
+        self._servers = [_Server((HOST, port), _Handler, self)]
+        if tls:
+            self._servers.append(_Server((HOST, 0), _Handler, self, tls))
         # The poll is how long `stop` takes at most; it does not delay requests.
-        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="simulator", daemon=True)
+        self._threads = [
+            Thread(target=server.serve_forever, args=(0.1,), name="simulator", daemon=True) for server in self._servers
+        ]
 
     @property
     def url(self) -> str:
         """Where the simulator listens."""
-        return f"http://{HOST}:{self._server.server_address[1]}"
+        return self._servers[0].url
 
     @property
     def describe_url(self) -> str:
-        """The endpoint's own URL."""
-        return self.url + DESCRIBE_PATH
+        """The endpoint's own URL, over TLS where there is a certificate."""
+        return self._servers[-1].url + DESCRIBE_PATH
 
     def start(self) -> Self:
         """Begin to answer."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def stop(self) -> None:
         """Stop: connections are closed, and new ones refused."""
         self.stopping.set()
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
-        self._server.hang_up()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            if thread.is_alive():
+                server.shutdown()
+            server.server_close()
+            server.hang_up()
         self.endpoint.close()
 
     def __enter__(self) -> Self:
@@ -93,9 +107,17 @@ class _Server(ThreadingHTTPServer):
     # Two simulators on one port would share the calls between them and each miss half.
     allow_reuse_port = False
 
-    def __init__(self, address: tuple[str, int], handler: type["_Handler"], simulator: Simulator) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type["_Handler"],
+        simulator: Simulator,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(address, handler)
         self.simulator = simulator
+        self.url = f"{'https' if tls else 'http'}://{HOST}:{self.server_port}"
+        self._tls = tls
         self._open: set[socket.socket] = set()
         self._lock = Lock()
 
@@ -104,6 +126,14 @@ class _Server(ThreadingHTTPServer):
         # Past HTTPServer's own, which asks the resolver for this machine's name and may wait for it.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
+
+    @override
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self._tls:
+            # Hands are shaken at the first read, in the connection's own thread: nobody else waits for it.
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     @override
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
@@ -121,7 +151,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """Tell of a bug by its kind and place: a message might hold a URL or a key."""
         kind, error, trace = sys.exc_info()
-        if kind is None or isinstance(error, ConnectionError | TimeoutError):
+        if kind is None or isinstance(error, ConnectionError | TimeoutError | ssl.SSLError):
             return
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
@@ -253,7 +283,8 @@ class _Handler(BaseHTTPRequestHandler):
         poll = select.poll()
         try:
             poll.register(self.connection, select.POLLIN)
-            return bool(poll.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
+            # A socket's own recv, since one of TLS can't peek; the end of its stream is the same.
+            return bool(poll.poll(0)) and not socket.socket.recv(self.connection, 1, socket.MSG_PEEK)
         except (OSError, ValueError):
             return True
 

@@ -17,6 +17,7 @@ from tests.bench.speed import rows_init, rows_pace, rows_requests, rows_single
 from tests.bench.speed.measures import Bench, Measure
 from tests.bench.speed.picture import draw
 from tests.bench.speed.table import as_json, as_markdown, print_table
+from tests.certificates import CERTIFICATES
 
 type Row = Callable[[Bench], list[Measure]]
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(rows: Sequence[Row], seed: int, many: int) -> tuple[list[Measure], str]:
     progress = Console(stderr=True, highlight=False)
     measures: list[Measure] = []
-    with LocalCloud() as cloud:
+    with LocalCloud(authority=CERTIFICATES.authority) as cloud:
         bench = Bench(cloud, seed, many)
         for row in rows:
             progress.print(

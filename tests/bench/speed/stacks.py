@@ -20,6 +20,7 @@ from imagescribe_ops.local import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import Connection, QueueDepth, read_outputs
 from tests.bench.faults.pictures import Picture
+from tests.certificates import CERTIFICATES
 
 BASELINES: Final = Path(__file__).parent / "baselines"
 LATENCY_SECONDS: Final = 3.97
@@ -124,7 +125,8 @@ def deployed(
     """Deploy a shape with a simulator of its own; the stack is taken away afterwards."""
     name = f"{shape}-{secrets.token_hex(3)}"
     wanted = SimulatorSettings(api_key=cloud.api_key, latency_s=latency_s, **settings)
-    with start_simulator(wanted) as simulator:
+    # Over TLS, as the real endpoint is called: connecting is a part of what a call costs.
+    with start_simulator(wanted, certificate=CERTIFICATES.server) as simulator:
         if shape is Shape.OURS:
             cloud.deploy(name, parameters={"DescribeUrl": simulator.describe_url})
         else:
@@ -143,7 +145,7 @@ def _deploy_baseline(cloud: LocalCloud, shape: Shape, name: str, describe_url: s
     artifacts = f"artifacts-{name}"
     cloud.connection.s3().create_bucket(Bucket=artifacts)
     deploy.deploy(
-        deploy.build(directory, BASELINES / f"{shape}.yaml"),
+        deploy.build(directory, BASELINES / f"{shape}.yaml", CERTIFICATES.authority),
         stack=name,
         parameters={"DescribeUrl": describe_url, "ApiKey": cloud.api_key, "BucketName": f"images-{name}"},
         target=deploy.Target(cloud.endpoint_url, cloud.region, cloud.credentials, artifacts),
