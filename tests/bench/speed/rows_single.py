@@ -34,7 +34,7 @@ def single(bench: Bench) -> list[Measure]:
     return [
         Measure(
             "upload to tags of a single image, endpoint's time left out",
-            f"idle stacks, processes started, {IMAGES} images one by one",
+            f"idle stacks, processes started, endpoint over TLS, {IMAGES} images one by one",
             f"p50 {1000 * ours_50:.0f} ms, p99 {1000 * ours_99:.0f} ms",
             f"sample p50 {1000 * sample_50:.0f} ms, p99 {1000 * sample_99:.0f} ms",
             "≤ sample's, p50 and p99",
