@@ -27,6 +27,11 @@ PROMPT = "a lighthouse on a cliff at dusk, long exposure"
 _numbers: Iterator[int] = count(1)
 
 
+def stand_in(fake: object) -> Any:
+    """Give a fake where the code under test takes a client of a service, or a part of its own."""
+    return fake
+
+
 @dataclass
 class Clock:
     """Epoch seconds that pass only when a test says so, or when somebody sleeps by this clock."""

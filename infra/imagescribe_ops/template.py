@@ -21,6 +21,5 @@ _TemplateLoader.add_multi_constructor("!", _ignore)
 
 def parameter_names(template: Path) -> list[str]:
     """Return the names of a template's parameters, in its order."""
-    # The loader is a SafeLoader: it makes nothing but plain values.
-    content: Any = yaml.load(template.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 (see above)
+    content: Any = yaml.load(template.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader: plain values only
     return list(content.get("Parameters") or {})

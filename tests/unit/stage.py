@@ -31,7 +31,7 @@ from imagescribe.pipeline import Pipeline
 from imagescribe.queues import Delivery, UploadQueue
 from imagescribe.settings import Settings
 from imagescribe.uploads import Deletion, Upload
-from tests.factories import API_KEY, Clock, eventbridge_body, unique
+from tests.factories import API_KEY, Clock, eventbridge_body, stand_in, unique
 from tests.unit.fake_endpoint import FakeEndpoint
 
 INVOCATION_SECONDS = 120.0
@@ -121,14 +121,15 @@ class Bus:
     events: list[dict[str, Any]] = field(default_factory=list)
     refuses: bool = False
 
-    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (theirs)
+    def put_events(self, **request: Any) -> dict[str, Any]:
+        entries = request["Entries"]
         if self.refuses:
             return {
-                "FailedEntryCount": len(Entries),
-                "Entries": [{"ErrorCode": "ThrottlingException"} for _ in Entries],
+                "FailedEntryCount": len(entries),
+                "Entries": [{"ErrorCode": "ThrottlingException"} for _ in entries],
             }
-        self.events += [json.loads(entry["Detail"]) for entry in Entries]
-        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
+        self.events += [json.loads(entry["Detail"]) for entry in entries]
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]}
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Vault:
 
     key: str | None = API_KEY
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 (theirs)
+    def get_secret_value(self, **_request: str) -> dict[str, Any]:
         if self.key is None:
             raise aws_error("ResourceNotFoundException", "GetSecretValue")
         return {"SecretString": self.key}
@@ -220,28 +221,28 @@ class Stage:
                 **changes,
             }
         )
-        dynamodb: Any = self.dynamodb
+        dynamodb = stand_in(self.dynamodb)
         meter = self.new_meter(daily_budget_usd=settings.daily_budget_usd)
         self.pipeline = Pipeline(
             settings=settings,
-            objects=Objects(self.s3),  # type: ignore[arg-type]  # a Service stands for its client
+            objects=Objects(stand_in(self.s3)),
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
-            api_key=ApiKey(self.secrets, settings.api_key_secret_arn),  # type: ignore[arg-type]  # a fake stands for it
+            api_key=ApiKey(stand_in(self.secrets), settings.api_key_secret_arn),
             meter=meter,
-            endpoint=self.endpoint,  # type: ignore[arg-type]  # a fake stands for it
+            endpoint=stand_in(self.endpoint),
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),
         )
-        self.queue = UploadQueue(self.sqs, self.upload_queue_url, self.dead_letter_queue_url, self.clock)  # type: ignore[arg-type]  # a fake stands for it
+        self.queue = UploadQueue(stand_in(self.sqs), self.upload_queue_url, self.dead_letter_queue_url, self.clock)
         self.describe._pipeline, self.describe._queue = self.pipeline, self.queue
-        self.describe._announcements = Announcements(self.bus)  # type: ignore[arg-type]  # a fake stands for it
+        self.describe._announcements = Announcements(stand_in(self.bus))
 
     def new_meter(self, daily_budget_usd: float = 0.0) -> Meter:
         """The meter as one more process sees it."""
         meter = Meter(
-            self.dynamodb,  # type: ignore[arg-type]  # a fake stands for it
+            stand_in(self.dynamodb),
             self.ledger_table,
             budget_usd=daily_budget_usd,
             first_pause_seconds=16.0,
@@ -261,7 +262,7 @@ class Stage:
         return meter
 
     def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.sqs, self.dead_letter_queue_url, self.upload_queue_url)  # type: ignore[arg-type]  # a fake stands for it
+        return DeadLetters(stand_in(self.sqs), self.dead_letter_queue_url, self.upload_queue_url)
 
     # ── What users do ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imagescribe.announcements import Announcements, ImageDescribed
-from tests.factories import make_upload, unique
+from tests.factories import make_upload, stand_in, unique
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -22,9 +22,9 @@ class CountingBus:
         self.refused = refused
         self.requests: list[list[dict[str, Any]]] = []
 
-    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 (theirs)
-        self.requests.append(Entries)
-        refused = [self.refused in entry["Detail"] for entry in Entries]
+    def put_events(self, **request: Any) -> dict[str, Any]:
+        self.requests.append(request["Entries"])
+        refused = [self.refused in entry["Detail"] for entry in request["Entries"]]
         entries = [{"ErrorCode": "InternalFailure"} if each else {"EventId": "1"} for each in refused]
         return {"FailedEntryCount": sum(refused), "Entries": entries}
 
@@ -65,20 +65,20 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
 
 def test_those_that_the_bus_refuses_are_told_from_the_others() -> None:
     bus = CountingBus(refused="cat-1.png")
-    errors = Announcements(bus).send([described(number) for number in range(3)])  # type: ignore[arg-type]  # a fake stands for it
+    errors = Announcements(stand_in(bus)).send([described(number) for number in range(3)])
     assert errors == [None, "InternalFailure", None]
 
 
 def test_a_batch_is_one_request() -> None:
     bus = CountingBus()
-    assert Announcements(bus).send([described(number) for number in range(10)]) == [None] * 10  # type: ignore[arg-type]  # a fake stands for it
+    assert Announcements(stand_in(bus)).send([described(number) for number in range(10)]) == [None] * 10
     assert len(bus.requests) == 1
 
 
 @pytest.mark.parametrize("length", [0, 1_000, 60_000, 131_072])
 def test_no_request_is_larger_than_the_bus_takes(length: int) -> None:
     bus = CountingBus(refused="cat-24.png")
-    errors = Announcements(bus).send([described(number, "é" * (length // 2)) for number in range(25)])  # type: ignore[arg-type]  # a fake stands for it
+    errors = Announcements(stand_in(bus)).send([described(number, "é" * (length // 2)) for number in range(25)])
     assert errors == [None] * 24 + ["InternalFailure"]
     for request in bus.requests:
         assert len(request) <= 10
@@ -88,5 +88,5 @@ def test_no_request_is_larger_than_the_bus_takes(length: int) -> None:
 
 def test_nothing_to_announce_is_no_request() -> None:
     bus = CountingBus()
-    assert Announcements(bus).send([]) == []  # type: ignore[arg-type]  # a fake stands for it
+    assert Announcements(stand_in(bus)).send([]) == []
     assert bus.requests == []

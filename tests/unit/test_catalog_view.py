@@ -143,8 +143,8 @@ def test_what_dynamodb_did_not_get_to_is_asked_for_again(view: CatalogView, monk
     ask = view._client.batch_get_item
     asked: list[int] = []
 
-    def one_at_a_time(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - boto3's own name
-        ((table, request),) = RequestItems.items()
+    def one_at_a_time(**parameters: Any) -> dict[str, Any]:
+        ((table, request),) = parameters["RequestItems"].items()
         asked.append(len(request["Keys"]))
         answer: dict[str, Any] = dict(ask(RequestItems={table: {"Keys": request["Keys"][:1]}}))
         rest = request["Keys"][1:]

@@ -84,8 +84,8 @@ def run() -> Run:
 class NoStacks:
     """CloudFormation of an account without a stack."""
 
-    def describe_stacks(self, *, StackName: str) -> None:  # noqa: N803 (theirs)
-        message = f"Stack with id {StackName} does not exist"
+    def describe_stacks(self, **request: str) -> None:
+        message = f"Stack with id {request['StackName']} does not exist"
         raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
 
 

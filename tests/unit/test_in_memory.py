@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,11 +131,11 @@ def story_of(client: Any, bucket: str) -> list[Any]:
         tell(lambda: client.head_object(**address))
         tell(lambda: client.get_object_tagging(**address))
         for version in versions:
-            tell(lambda version=version: client.get_object_tagging(**address, VersionId=version))  # type: ignore[misc]  # mypy knows no lambda with a default
+            tell(partial(client.get_object_tagging, **address, VersionId=version))
 
     look()
     for content in (b"the first content of it", b"", b"other"):
-        tell(lambda content=content: client.put_object(**address, Body=content))  # type: ignore[misc]  # mypy knows no lambda with a default
+        tell(partial(client.put_object, **address, Body=content))
         look()
         tags = {"TagSet": [{"Key": "prompt", "Value": f"of {len(content)}"}]}
         client.put_object_tagging(**address, Tagging=tags)

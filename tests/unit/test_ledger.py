@@ -127,7 +127,8 @@ def one_after_the_other(client: DynamoDBClient) -> Iterator[list[str]]:
     """
     lock = Lock()
     names: list[str] = []
-    request = client._make_api_call  # type: ignore[attr-defined]  # where every operation of a client goes through
+    private: Any = client
+    request = private._make_api_call  # where every operation of a client goes through
 
     def one_request(name: str, arguments: dict[str, Any]) -> Any:
         with lock:

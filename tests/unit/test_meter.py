@@ -24,7 +24,7 @@ from imagescribe.meter import (
 from imagescribe.meter_item import METER_KEY, PausedBy, utc_day
 from imagescribe.settings import Settings
 from imagescribe.turns import Turn
-from tests.factories import Clock, make_description
+from tests.factories import Clock, make_description, stand_in
 from tests.unit.conftest import make_table
 from tests.unit.in_memory.dynamodb import InMemoryDynamoDB
 from tests.unit.stage import CALM, SharedClock
@@ -265,7 +265,7 @@ def test_the_item_is_read_only_where_others_have_likely_changed_it(calls: Invoca
             requests.append(name)
             return getattr(calls.client, name)
 
-    meter = Meter(Noting(), calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
+    meter = Meter(stand_in(Noting()), calls.table, clock=calls.clock, random=Random(1))
     for case, seconds, expected in (
         ("the first", 0, ["get_item", "update_item"]),
         ("just seen", 0.1, ["update_item"]),
@@ -602,7 +602,7 @@ def test_nobody_waits_for_ever_where_the_item_changes_under_each_request(calls: 
             request["ConditionExpression"] += " AND attribute_exists(nothing)"
             return calls.client.update_item(**request)
 
-    meter = Meter(Restless(), calls.table, clock=calls.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
+    meter = Meter(stand_in(Restless()), calls.table, clock=calls.clock, random=Random(1))
     wait = calls.ask(meter, 1e9)
     assert isinstance(wait, Wait)
     assert wait.why == "the endpoint's rate limit"

@@ -236,8 +236,8 @@ def test_a_url_lives_for_minutes_since_the_provider_may_store_it() -> None:
 
 
 def tags_of(s3: S3Client, upload: Upload) -> dict[str, str]:
-    version = {"VersionId": upload.version_id} if upload.version_id else {}
-    answer = s3.get_object_tagging(Bucket=upload.bucket, Key=upload.key, **version)  # type: ignore[arg-type]  # a fake stands for it
+    version: dict[str, Any] = {"VersionId": upload.version_id} if upload.version_id else {}
+    answer = s3.get_object_tagging(Bucket=upload.bucket, Key=upload.key, **version)
     return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
 

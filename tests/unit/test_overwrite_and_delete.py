@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from imagescribe.pipeline import LOOK_AGAIN_SECONDS
+from imagescribe.tags import TagState
 from imagescribe.uploads import Deletion, Upload
 from tests.factories import make_picture
 from tests.unit import stages
@@ -127,7 +128,7 @@ def test_an_overwrite_while_the_answer_is_being_saved_never_puts_the_old_prompt_
             prompt = prompt_of(NEW)
             stage.pipeline.catalog.begin(new[0])
             stage.pipeline.objects.tag(new[0], "prompt", prompt)
-            stage.pipeline.catalog.describe(new[0], "2026-11-02T09:15:04.000Z", prompt, "written", 0)  # type: ignore[arg-type]  # a fake stands for it
+            stage.pipeline.catalog.describe(new[0], "2026-11-02T09:15:04.000Z", prompt, TagState.WRITTEN, 0)
 
     save = once(overwrite)
     stage.dynamodb.before["update_item"] = lambda parameters: (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -72,14 +73,14 @@ def refuse(item: Item, grant: Grant, now: float, *, reset_at: float | None = Non
     return cut is not None and item.replace(item.state, cut)
 
 
-def keeping(rate: float, **changed: float) -> State:
+def keeping(rate: float, **changed: Any) -> State:
     """Return a state that has known a limit for long and is idle since."""
     fresh = pacing.fresh(NOW - 3600)
     kept = replace(fresh, spacing=1 / rate, phase=int(Phase.KEEPING), kept_rate=rate, overloads=3, held_for=0.5)
-    return replace(kept, **changed)  # type: ignore[arg-type]  # by name
+    return replace(kept, **changed)
 
 
-def full(rate: float, **changed: float) -> State:
+def full(rate: float, **changed: Any) -> State:
     """Return a state whose schedule has no start left near enough to be granted."""
     return keeping(rate, next_start=NOW + pacing.HORIZON + 0.5, **changed)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from imagescribe.tags import tag_value
+from imagescribe.uploads import Upload
 from tests.factories import make_description, make_picture
 from tests.unit.fake_endpoint import prompt_of
 from tests.unit.stage import CrashError, Stage, aws_error, throttled
@@ -19,8 +21,8 @@ def stage(quick_stage: Stage) -> Stage:
     return quick_stage
 
 
-def status(stage: Stage, upload: object) -> str:
-    record = stage.record(upload)  # type: ignore[arg-type]  # a fake stands for it
+def status(stage: Stage, upload: Upload) -> str:
+    record = stage.record(upload)
     return "no record" if record is None else str(record["status"])
 
 
@@ -153,7 +155,7 @@ def crash_at(stage: Stage, point: Callable[[Stage, Callable[[dict[str, object]],
     """Let an invocation die at a point: from there on it reaches no service; the next one is well."""
     services = [stage.s3, stage.dynamodb, stage.sqs, stage.bus]
 
-    def die(_parameters: dict[str, object]) -> None:
+    def die(_parameters: dict[str, Any]) -> None:
         for service in services:
             service.is_gone = True
         raise CrashError
@@ -172,8 +174,8 @@ def test_where_two_have_paid_after_all_the_answer_that_was_saved_first_stands(st
     upload = stage.upload(PICTURE)
     first = make_description()
 
-    def save_before(parameters: dict[str, object]) -> None:
-        if ":set_body" in parameters["ExpressionAttributeValues"]:  # type: ignore[operator]  # what a request carries is not typed
+    def save_before(parameters: dict[str, Any]) -> None:
+        if ":set_body" in parameters["ExpressionAttributeValues"]:
             stage.dynamodb.before.clear()
             stage.pipeline.ledger.save(upload, first, stage.clock.now)
 
@@ -193,8 +195,8 @@ def test_an_answer_whose_save_fails_for_a_while_is_not_paid_for_again(stage: Sta
     upload = stage.upload(PICTURE)
     failures = iter(range(8))
 
-    def fail_to_save(parameters: dict[str, object]) -> None:
-        if ":set_body" in parameters["ExpressionAttributeValues"] and next(failures, None) is not None:  # type: ignore[operator]  # what a request carries is not typed
+    def fail_to_save(parameters: dict[str, Any]) -> None:
+        if ":set_body" in parameters["ExpressionAttributeValues"] and next(failures, None) is not None:
             raise throttled()
 
     stage.dynamodb.before["update_item"] = fail_to_save
@@ -210,7 +212,7 @@ def test_an_answer_whose_object_can_not_be_looked_at_for_a_while_is_not_paid_for
     upload = stage.upload(PICTURE)
     failures = iter(range(8))
 
-    def fail_to_look(_parameters: dict[str, object]) -> None:
+    def fail_to_look(_parameters: dict[str, Any]) -> None:
         if next(failures, None) is not None:
             raise throttled()
 
@@ -227,7 +229,7 @@ def test_an_answer_that_can_not_be_kept_until_the_invocation_ends_is_asked_for_a
 ) -> None:
     upload = stage.upload(PICTURE)
 
-    def fail_after_the_answer(parameters: dict[str, object]) -> None:
+    def fail_after_the_answer(parameters: dict[str, Any]) -> None:
         if stage.endpoint.paid and parameters.get("TableName", stage.ledger_table) == stage.ledger_table:
             raise throttled()
 
@@ -239,7 +241,9 @@ def test_an_answer_that_can_not_be_kept_until_the_invocation_ends_is_asked_for_a
     assert status(stage, upload) == "described"
     assert stage.endpoint.paid.total() == 2
     if request_name == "update_item":
-        assert stage.paid(upload)["claims"] == 2  # type: ignore[index]  # so that the double charge can be found
+        paid = stage.paid(upload)
+        assert paid is not None
+        assert paid["claims"] == 2  # so that the double charge can be found
 
 
 @pytest.mark.parametrize(
@@ -301,7 +305,7 @@ def fail_in(stage: Stage, table: str, after: int) -> Callable[[dict[str, object]
     """Let a table's updates fail after so many."""
     seen = iter(range(after))
 
-    def fail(parameters: dict[str, object]) -> None:
+    def fail(parameters: dict[str, Any]) -> None:
         if parameters["TableName"] == table and next(seen, None) is None:
             raise throttled()
 

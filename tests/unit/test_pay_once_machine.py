@@ -23,7 +23,7 @@ from imagescribe.mappings import Mappings
 from imagescribe.meter import Meter
 from imagescribe.recovery import recover
 from imagescribe.uploads import Deletion, Upload
-from tests.factories import make_picture
+from tests.factories import make_picture, stand_in
 from tests.unit import stages
 from tests.unit.fake_endpoint import Fault, prompt_of
 from tests.unit.stage import CrashError, Stage, throttled
@@ -362,8 +362,8 @@ class PayOnce(RuleBasedStateMachine):
 
     def _recover(self) -> None:
         stage = self.stage
-        meter = Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
-        recover(meter, Mappings(None, []), stage.dead_letters(), stage.clock)  # type: ignore[arg-type]  # a fake stands for it
+        meter = Meter(stand_in(stage.dynamodb), stage.ledger_table, clock=stage.clock, random=Random(1))
+        recover(meter, Mappings(stand_in(None), []), stage.dead_letters(), stage.clock)
 
 
 class PayOnceWithVersions(PayOnce):

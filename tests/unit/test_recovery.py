@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 from imagescribe.answers import Transient
 from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
 from imagescribe.mappings import Mappings
-from imagescribe.meter import Meter
+from imagescribe.meter import Grant, Meter
 from imagescribe.meter_item import PausedBy
 from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
 from imagescribe.uploads import Upload
 from tests import sam_template
-from tests.factories import make_picture
+from tests.factories import make_picture, stand_in
 from tests.unit.stage import Stage, aws_error
 from tests.unit.stages import load_function
 
@@ -34,14 +34,15 @@ class FakeLambda:
     failing: ClientError | None = None
     updates: int = 0
 
-    def update_event_source_mapping(self, *, UUID: str, Enabled: bool) -> dict[str, Any]:  # noqa: N803 (theirs)
+    def update_event_source_mapping(self, **request: Any) -> dict[str, Any]:
+        mapping, enabled = request["UUID"], request["Enabled"]
         self.updates += 1
         if self.failing is not None:
             raise self.failing
-        if UUID in self.busy:
+        if mapping in self.busy:
             raise aws_error("ResourceInUseException", "UpdateEventSourceMapping")
-        self.enabled[UUID] = Enabled
-        return {"State": "Enabling" if Enabled else "Disabling"}
+        self.enabled[mapping] = enabled
+        return {"State": "Enabling" if enabled else "Disabling"}
 
 
 class Minutes:
@@ -55,14 +56,14 @@ class Minutes:
         """One minute: what the queue delivers, unless the mappings are disabled, and then the recover function."""
         if all(self.lambda_.enabled.values()):
             self.stage.drain()
-        mappings = Mappings(self.lambda_, list(self.lambda_.enabled))  # type: ignore[arg-type]  # a fake stands for it
+        mappings = Mappings(stand_in(self.lambda_), list(self.lambda_.enabled))
         recovered = recover(self._meter(), mappings, self.stage.dead_letters(), self.stage.clock)
         self.stage.clock.sleep(60)
         return recovered
 
     def _meter(self) -> Meter:
         stage = self.stage
-        return Meter(stage.dynamodb, stage.ledger_table, clock=stage.clock, random=Random(1))  # type: ignore[arg-type]  # a fake stands for it
+        return Meter(stand_in(stage.dynamodb), stage.ledger_table, clock=stage.clock, random=Random(1))
 
 
 @pytest.fixture
@@ -195,7 +196,8 @@ def test_where_the_last_call_failed_one_letter_shows_whether_the_endpoint_is_wel
     uploads = [bury_upload(stage, f"#ff00{number:02x}") for number in range(3)]
     meter = stage.pipeline.meter
     (grant,) = meter.ask()
-    meter.report(grant, Transient("503"))  # type: ignore[arg-type]  # a fake stands for it
+    assert isinstance(grant, Grant)
+    meter.report(grant, Transient("503"))
     assert minutes.run().redriven == {"transient": 1}  # no other message is left to show it
     assert minutes.run().redriven == {"transient": 2}
     minutes.run()
@@ -236,7 +238,7 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
 def function(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = load_function("recover")
     monkeypatch.setattr(module, "_meter", minutes.stage.pipeline.meter)
-    monkeypatch.setattr(module, "_mappings", Mappings(minutes.lambda_, ["mapping-1"]))  # type: ignore[arg-type]  # a fake stands for it
+    monkeypatch.setattr(module, "_mappings", Mappings(stand_in(minutes.lambda_), ["mapping-1"]))
     monkeypatch.setattr(module, "_dead_letters", minutes.stage.dead_letters())
     return module
 
@@ -257,4 +259,5 @@ def test_the_function_knows_all_mappings_that_the_template_names() -> None:
 def test_the_clients_have_a_connection_for_each_image_of_the_largest_batch() -> None:
     batch_size = sam_template.load()["Parameters"]["BatchSize"]
     assert batch_size["MaxValue"] == MOST_SIDE_BY_SIDE
-    assert AWS_CONFIG.max_pool_connections == MOST_SIDE_BY_SIDE  # type: ignore[attr-defined]  # botocore's stubs leave its options out
+    config: Any = AWS_CONFIG  # the stubs of botocore leave its options out
+    assert config.max_pool_connections == MOST_SIDE_BY_SIDE

@@ -14,6 +14,7 @@ from tests.factories import make_picture, unique
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import TagTypeDef
 
 PROMPTS = [
     "",
@@ -70,8 +71,8 @@ def tagged(s3: S3Client, bucket: str) -> dict[str, str]:
 def test_whatever_the_prompt_s3_takes_the_value_and_gives_it_back(
     s3: S3Client, tagged: dict[str, str], prompt: str
 ) -> None:
-    tags = [{"Key": "prompt", "Value": tag_value(prompt)}]
-    s3.put_object_tagging(Bucket=tagged["Bucket"], Key=tagged["Key"], Tagging={"TagSet": tags})  # type: ignore[typeddict-item]  # what comes from elsewhere is not typed
+    tags: list[TagTypeDef] = [{"Key": "prompt", "Value": tag_value(prompt)}]
+    s3.put_object_tagging(Bucket=tagged["Bucket"], Key=tagged["Key"], Tagging={"TagSet": tags})
     assert s3.get_object_tagging(Bucket=tagged["Bucket"], Key=tagged["Key"])["TagSet"] == tags
 
 

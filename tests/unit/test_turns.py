@@ -10,7 +10,7 @@ import pytest
 from imagescribe import pacing
 from imagescribe.meter import Grant, Wait
 from imagescribe.turns import MOST_WAIT_SECONDS, Turn, ask_for_all
-from tests.factories import Clock
+from tests.factories import Clock, stand_in
 
 SOON, FAR = 2.0, 60.0
 
@@ -59,11 +59,11 @@ class ScriptedMeter:
 
     def all(self, count: int) -> list[Grant | Wait]:
         """Ask as an invocation does."""
-        return list(ask_for_all(self, count, self.clock, self.clock.sleep))  # type: ignore[arg-type]  # a meter to it
+        return list(ask_for_all(stand_in(self), count, self.clock, self.clock.sleep))
 
     def turn(self, grant: Grant | None = None) -> Turn:
         """Return the turn of an image."""
-        return Turn(self, grant, self.clock, self.clock.sleep)  # type: ignore[arg-type]  # a meter to it
+        return Turn(stand_in(self), grant, self.clock, self.clock.sleep)
 
     def come(self, grant: Grant | None = None) -> Grant | Wait:
         return self.turn(grant).come(self.clock.now + MOST_WAIT_SECONDS)
@@ -98,7 +98,7 @@ def test_each_is_told_its_own_wait(meter: ScriptedMeter) -> None:
 def test_grants_are_there_before_the_others_are_waited_for(meter: ScriptedMeter) -> None:
     started = meter.clock.now
     meter.answers = [[grant()], [Wait(started + SOON, is_soon=True)]]
-    turns = ask_for_all(meter, 2, meter.clock, meter.clock.sleep)  # type: ignore[arg-type]  # a meter to it
+    turns = ask_for_all(stand_in(meter), 2, meter.clock, meter.clock.sleep)
     assert next(turns) == grant()
     assert meter.clock.now == started
     assert isinstance(next(turns), Grant)

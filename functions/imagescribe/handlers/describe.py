@@ -195,7 +195,7 @@ def _lead(message: Message, this_try: Try) -> Outcome:
     except (ClientError, BotoCoreError) as error:
         logger.exception("an AWS service failed", extra=_facts(message))
         return _fault(message, Reason.AWS, str(error))
-    except Exception as error:
+    except Exception as error:  # a bug meets one image: it waits and is tried again, the others go on
         logger.exception("unexpected error", extra=_facts(message))
         return _fault(message, Reason.CRASH, repr(error))
 

@@ -36,17 +36,19 @@ def control(endpoint: DescribeEndpoint, method: str, name: str, since: str, body
 
 
 def _scripted(body: bytes) -> list[ScriptedAnswer]:
-    given = _object(body).get("answers")
-    if not isinstance(given, list):
-        raise ValueError("answers: a list of scripted answers")  # noqa: TRY004 - one class of error for bad input
-    return [from_json(ScriptedAnswer, each) for each in given]
+    match _object(body).get("answers"):
+        case list() as given:
+            return [from_json(ScriptedAnswer, each) for each in given]
+        case _:
+            raise ValueError("answers: a list of scripted answers")
 
 
 def _object(body: bytes) -> dict[str, object]:
-    value = json.loads(body)
-    if not isinstance(value, dict):
-        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - one class of error for bad input
-    return value
+    match json.loads(body):
+        case dict() as value:
+            return value
+        case _:
+            raise ValueError("the body is not a JSON object")
 
 
 def _shown(settings: SimulatorSettings) -> object:

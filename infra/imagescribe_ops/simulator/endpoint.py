@@ -110,7 +110,7 @@ class DescribeEndpoint:
             if "credits_usd" in changes:
                 run.credits_usd = run.settings.credits_usd
             if "seed" in changes:
-                run.random = Random(run.settings.seed)  # noqa: S311 - chance that can be repeated, not secrecy
+                run.random.seed(run.settings.seed)
             return run.settings
 
     def add_to_script(self, scripted: list[ScriptedAnswer]) -> None:

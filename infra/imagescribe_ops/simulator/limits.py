@@ -6,7 +6,7 @@ simulator offers the two usual ways, and a cap on calls in flight.
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import StrEnum, auto
 
 _MINUTE_S = 60.0
 # Epoch seconds as floats are a quarter of a microsecond apart: a token that is whole comes out a hair short.
@@ -16,10 +16,10 @@ _ROUNDING = 1e-4
 class LimitKind(StrEnum):
     """How calls are counted against the limit."""
 
-    NONE = "none"
-    TOKEN_BUCKET = "token_bucket"  # noqa: S105 - the name of an algorithm, not a secret
-    FIXED_WINDOW = "fixed_window"
-    IN_FLIGHT = "in_flight"
+    NONE = auto()
+    TOKEN_BUCKET = auto()
+    FIXED_WINDOW = auto()
+    IN_FLIGHT = auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,12 +94,14 @@ def changed(settings: SimulatorSettings, changes: Mapping[str, object]) -> Simul
 
 def from_json[T](kind: type[T], value: object) -> T:
     """Read a dataclass of this package from decoded JSON; raise ValueError that names the field that is wrong."""
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{kind.__name__} is an object")  # noqa: TRY004 - one class of error for every bad input
-    try:
-        return kind(**_fields(kind, value))
-    except TypeError as error:
-        raise ValueError(f"{kind.__name__}: {error}") from error
+    match value:
+        case Mapping():
+            try:
+                return kind(**_fields(kind, value))
+            except TypeError as error:
+                raise ValueError(f"{kind.__name__}: {error}") from error
+        case _:
+            raise ValueError(f"{kind.__name__} is an object")
 
 
 def to_json(value: object) -> object:
@@ -135,8 +137,8 @@ def _read(name: str, hint: Any, value: object) -> Any:
         return {_read(name, key_hint, key): _read(name, item_hint, item) for key, item in value.items()}
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _choice(name, hint, value)
-    if dataclasses.is_dataclass(hint):
-        return from_json(hint, value)  # type: ignore[arg-type]  # a dataclass hint is its class, never an instance
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return from_json(hint, value)
     wanted = (int, float) if hint is float else hint
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
         raise wrong

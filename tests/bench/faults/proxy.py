@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
-from typing import Final
+from typing import Final, override
 from urllib.parse import parse_qs, urlsplit
 
 LOOPBACK: Final = "127.0.0.1"
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(status, headers, answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815 (the names that http.server looks for)
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815 - the names are http.server's
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         # A connection for each request: one that is kept may be closed by the other side just when it is used again.
@@ -146,7 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, content_type, body = refusal(operation, weather)
         self._answer(status, [("Content-Type", content_type)], b"" if self.command == "HEAD" else body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is http.server's)
+    @override
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
