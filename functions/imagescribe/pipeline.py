@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -18,7 +19,7 @@ from imagescribe.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.ledger import SAVE_RETRY_SECONDS, Busy, Claimed, Ledger
 from imagescribe.meter import Grant, Meter, Wait
-from imagescribe.objects import Objects, unfit
+from imagescribe.objects import Found, Objects, unfit
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.settings import Settings
 from imagescribe.tags import tag_value
@@ -36,6 +37,9 @@ LOOK_AGAIN_SECONDS: Final = 0.5
 
 BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
 
+type Look = tuple[float, Found | None]
+"""Since when what was found may have changed (epoch seconds), and what that was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Try:
@@ -51,12 +55,15 @@ class Try:
         When the invocation ends, in epoch seconds.
     turn
         The image's turn at the endpoint.
+    ahead
+        A look at the object that was begun before its turn was known; None where there was none.
     """
 
     holder: str
     is_first: bool
     ends_at: float
     turn: Turn
+    ahead: Future[Look] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +85,13 @@ class Pipeline:
         """Return the turn of an image: with its start, or (None) one that asks when it comes to its call."""
         return Turn(self.meter, grant, self.clock, self.sleep)
 
+    def look(self, event: ObjectEvent) -> Look:
+        """Inspect the object an event tells of."""
+        return self.clock(), self.objects.inspect(event)
+
     def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
         """Lead one image its whole way, as far as it gets this time."""
-        looked_at = self.clock()
-        found = self.objects.inspect(event)
+        looked_at, found = this_try.ahead.result() if this_try.ahead else self.look(event)
         if found is None:
             self.catalog.remove(event)
             return Done("the object is gone")

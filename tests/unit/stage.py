@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
 from threading import Lock
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, override
 
 from botocore.exceptions import ClientError
 
@@ -114,6 +115,15 @@ def aws_error(code: str, operation: str = "Request") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
 
 
+class WhenAskedFor(Executor):
+    """Does what it is to do when its result is asked for, so that requests come in one order."""
+
+    @override
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        later: Future[T] = stand_in(SimpleNamespace(result=partial(fn, *args, **kwargs)))
+        return later
+
+
 @dataclass
 class Bus:
     """EventBridge's default bus, which keeps what it was sent."""
@@ -199,6 +209,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.endpoint = FakeEndpoint(self.s3.client, self.clock)
         self.describe.wait = self._wait
+        self.describe._aside = WhenAskedFor()
         self.cold_start()
 
     def cold_start(self, **changes: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -289,6 +290,32 @@ def test_what_needs_no_call_does_not_wait_for_one(stage: Stage) -> None:
     assert statuses(stage, gone, waiting) == ["no record", "no record"]
     assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]
     assert len(stage.last_answer["batchItemFailures"]) == 1
+
+
+def test_a_lone_image_is_looked_at_while_its_start_is_asked_for(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    fill_the_schedule(stage, 0)
+    looking, met = threading.Event(), []
+    stage.s3.before["get_object"] = lambda _parameters: looking.set()
+    stage.dynamodb.before["update_item"] = lambda _parameters: met.append(looking.wait(timeout=10))
+    with ThreadPoolExecutor() as stage.describe._aside:
+        stage.invoke()
+    assert met[0]
+    assert statuses(stage, upload) == ["described"]
+    assert stage.s3.count("get_object") == 1
+
+
+def test_whoever_was_looked_at_and_turned_away_is_looked_at_again_in_its_turn(stage: Stage) -> None:
+    overwritten = stage.upload(PICTURE, "cover.png")
+    fill_the_schedule(stage, 30)
+    with ThreadPoolExecutor() as stage.describe._aside:
+        stage.invoke()
+        assert stage.s3.count("get_object") == 1
+        stage.store(overwritten.key, make_picture("red"))  # its own event is on its way
+        stage.settle()
+    assert stage.s3.count("get_object") == 2
+    assert stage.endpoint.paid.total() == 0
+    assert stage.letters() == []
 
 
 def test_only_those_begin_for_whom_there_are_starts(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -33,7 +33,7 @@ from imagescribe.ledger import Ledger
 from imagescribe.meter import Grant, Meter, Wait
 from imagescribe.objects import CLIENT_CONFIG, Objects
 from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
-from imagescribe.pipeline import Pipeline, Try
+from imagescribe.pipeline import Look, Pipeline, Try
 from imagescribe.queues import Delivery, NotHiddenError, UploadQueue
 from imagescribe.settings import Settings
 from imagescribe.turns import ask_for_all
@@ -72,6 +72,7 @@ def _assemble(settings: Settings) -> tuple[Pipeline, UploadQueue, Announcements]
 
 _pipeline, _queue, _announcements = _assemble(Settings.from_environment(os.environ))
 _random = SystemRandom()
+_aside: Executor = ThreadPoolExecutor(max_workers=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +135,7 @@ def _describe(
     pool = ThreadPoolExecutor(max_workers=MOST_SIDE_BY_SIDE)
     futures: dict[Message, Future[Outcome]] = {}
     away: dict[Message, Deferred] = {}
+    ahead = _look_ahead(messages)
     for message, answer in _in_turn(messages):
         if isinstance(answer, Wait) and answer.is_turn:
             away[message] = Deferred(answer.until, answer.why)
@@ -141,7 +143,7 @@ def _describe(
         # In a pause it is led without a grant, so that its record says why it waits.
         turn = _pipeline.turn(answer if isinstance(answer, Grant) else None)
         holder = f"{request_id}/{message.delivery.message_id}"
-        this_try = Try(holder, message.delivery.is_first, ends_at, turn)
+        this_try = Try(holder, message.delivery.is_first, ends_at, turn, ahead)
         futures[message] = pool.submit(_lead_and_hide, message, this_try)
     if away:
         _hide(away)
@@ -151,6 +153,18 @@ def _describe(
     pool.shutdown(wait=False, cancel_futures=True)
     led = {message: future.result() if future.done() else _cut_off(message) for message, future in futures.items()}
     return led, away
+
+
+def _look_ahead(messages: Sequence[Message]) -> Future[Look] | None:
+    """Begin to look at an image that came alone while its start is asked for: somebody may be waiting for it.
+
+    Of a backlog most would be turned away, each with a look that cost a request; so would who was turned away before.
+    """
+    match messages:
+        case [Message(image=Upload() as upload, delivery=Delivery(is_first=True))]:
+            return _aside.submit(_pipeline.look, upload)
+        case _:
+            return None
 
 
 def _in_turn(messages: Sequence[Message]) -> Iterator[tuple[Message, Grant | Wait | None]]:
