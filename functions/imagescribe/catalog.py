@@ -173,4 +173,5 @@ class Catalog:
             values=values,
             condition=condition,
             operands={":sequencer": upload.sequencer, **(operands or {})},
+            returns_item=False,
         )

@@ -1,4 +1,4 @@
-"""How the functions' clients of AWS wait and retry."""
+"""How the functions' clients of AWS wait, retry and present themselves."""
 
 from typing import Final
 
@@ -12,4 +12,8 @@ AWS_CONFIG: Final = Config(
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=MOST_SIDE_BY_SIDE,
+    # These two spare a fifth of the processor's time of a request: types and tests have checked the parameters before
+    # they ship, and botocore would put its own name together anew each time.
+    parameter_validation=False,
+    user_agent="imagescribe",
 )

@@ -144,6 +144,7 @@ class Ledger:
                     operands={":holder": holder},
                     remove=("holder", "lease_until"),
                     add={"claims": -1},
+                    returns_item=False,
                 )
 
     def _save(self, upload: Upload, description: Description) -> Description:
@@ -157,6 +158,7 @@ class Ledger:
                 condition="attribute_not_exists(body)",
                 operands={},
                 remove=("holder", "lease_until"),
+                returns_item=False,
             )
         except ConditionFailedError as failed:
             return _description(failed.item)

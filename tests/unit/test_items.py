@@ -72,6 +72,17 @@ def test_an_update_may_only_add_or_only_remove(
     assert removed == key
 
 
+def test_an_item_that_is_not_asked_for_does_not_come_back(
+    dynamodb: DynamoDBClient, ledger_table: str, key: dict[str, str]
+) -> None:
+    condition = "attribute_not_exists(content)"
+    silent = update_if(
+        dynamodb, ledger_table, key, values={"part": 0.5}, condition=condition, operands={}, returns_item=False
+    )
+    assert silent == {}
+    assert get(dynamodb, ledger_table, key) == {**key, "part": Decimal("0.5")}
+
+
 def test_a_condition_that_does_not_hold_brings_the_item_as_it_is_and_changes_nothing(
     dynamodb: DynamoDBClient, ledger_table: str, key: dict[str, str]
 ) -> None:
