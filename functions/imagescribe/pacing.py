@@ -29,7 +29,7 @@ How the limit is found and kept
   was accepted between two overloads, divided by the time between, is the limit itself, since the endpoint had nothing
   left at both ends, whether it counts tokens, windows or (nearly) calls in flight.
 - **Keeping**: from just under the limit the rate grows along a cubic, flat at first, through the limit after 6
-  bursts (of 4 s at most), and is a fifth over it after 27. Nothing refused by then: it has risen, find it again.
+  bursts (of 4 s at most), and is a quarter over it after 29. Nothing refused by then: it has risen, find it again.
 - **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
   tried, at most 12 s apart or when the answer said, until one is taken.
 - **The line**: who finds no start near goes round, and comes back at a time of its own, in order and nearly twice as
@@ -63,7 +63,7 @@ CONFIRMING_DOUBLING = 32.0  # s: slow enough that the second overload costs few 
 GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
 STRAY_DOUBLING = 16.0  # the same where refusals come whatever the rate
 FLAT_AT, CUBE = 6.0, 36.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
-RISEN = 1.2  # times the kept limit without a refusal: more than a bucket could have stored by then
+RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored, were the kept rate 2 % low
 
 BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured
 SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short; no lower than the other for a lone refusal

@@ -643,7 +643,7 @@ def test_starts_at_a_known_rate_are_worth_using_after_an_overload(phase: Phase) 
 
 def test_in_a_block_that_goes_over_to_searching_only_what_was_searched_is_void() -> None:
     # Just under the age at which a rate has proven to be too low, so that the block goes on from there.
-    item = Item(keeping(10, spacing=0.085, next_start=NOW, step_at=NOW + 0.5, age=26.5))
+    item = Item(keeping(10, spacing=0.082, next_start=NOW, step_at=NOW + 0.5, age=28.2))
     grants = granted(asked_for(item, NOW, 15))
     bold = [grant.is_bold for grant in grants]
     assert bold == sorted(bold)
