@@ -41,6 +41,8 @@ from imagescribe_ops.processes import Interrupted, interruptible
 from imagescribe_ops.stack import DEFAULT_STACK, StackOutputs
 from imagescribe_ops.template import parameter_names
 
+__all__ = ["app", "main"]
+
 DEMO_LATENCY_SECONDS = 1.0
 DEMO_LOG = CACHE_DIRECTORY / "demo.log"
 """What the emulator and the functions wrote in the last demo that did not end well."""
@@ -78,15 +80,11 @@ def demo(
     for left in selection.left_out:
         steps.say(f"Left out {left.path}: {left.reason}")
     try:
-        with interruptible():
+        with steps, interruptible():
             result = _run_demo(selection, latency, steps)
     except Interrupted as interrupted:
-        steps.abandon()
         steps.say(f"Stopped by {interrupted}; nothing is left running.")
         raise typer.Exit(128 + interrupted.signal_number) from None
-    except BaseException:  # whatever it is goes on; only the progress display must not stay open under its message
-        steps.abandon()
-        raise
     if as_json:
         print_json(result.as_json())
     else:
@@ -166,6 +164,7 @@ def local(
     steps = Steps()
     try:
         with (
+            steps,
             interruptible(),
             local_stack(
                 stack,
@@ -184,11 +183,7 @@ def local(
                     _show_local(up, simulated=describe_url is None)
                 _stay(up)
     except Interrupted:
-        steps.abandon()
         steps.say("Stopped; nothing is left running.")
-    except BaseException:  # whatever it is goes on; only the progress display must not stay open under its message
-        steps.abandon()
-        raise
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:

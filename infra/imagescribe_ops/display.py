@@ -8,6 +8,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -88,7 +89,10 @@ def tags_text(tags: Mapping[str, str]) -> str:
 
 
 class Steps:
-    """Progress on standard error: a spinner and a bar on a terminal, plain lines where it is piped."""
+    """Progress on standard error: a spinner and a bar on a terminal, plain lines where it is piped.
+
+    As a context manager it stops the spinner where something goes wrong, so that it does not turn under the message.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -111,10 +115,13 @@ class Steps:
             self._console.print(Text(f"{self._step}: {time.monotonic() - self._began:.1f} s"))
         self._step = ""
 
-    def abandon(self) -> None:
-        """Stop the spinner without a word: something went wrong."""
-        self._status.stop()
-        self._step = ""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._status.stop()
+            self._step = ""
 
     def say(self, line: str | Text) -> None:
         """Print a line."""

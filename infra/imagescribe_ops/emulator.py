@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -106,17 +107,16 @@ class Emulator:
         program = tool_binaries(Tool.MINISTACK) / "ministack"
         for tries_left in reversed(range(START_TRIES)):
             try:
-                self._start_once(program)
+                # Whatever ends the start, a signal too, leaves no process behind.
+                with ExitStack() as undo:
+                    undo.callback(self.stop)
+                    self._start_once(program)
+                    undo.pop_all()
+                    return
             except OperationError:
-                self.stop()
                 # Another program may have taken the free port between our look and the emulator's.
                 if self._wanted_port or not tries_left:
                     raise
-            except BaseException:  # a signal too: no process may stay behind, and the error goes on
-                self.stop()
-                raise
-            else:
-                return
 
     def _start_once(self, program: Path) -> None:
         self._port = self._wanted_port or _free_port()

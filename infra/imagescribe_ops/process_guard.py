@@ -65,12 +65,13 @@ def _end_group(command: subprocess.Popen[bytes], grace_s: float) -> None:
 def main(argv: list[str]) -> int:
     """Run the command; return its exit status, or go down with its whole group when standard input closes."""
     grace_s, directories, arguments = _arguments(argv)
-    # The group's SIGTERM comes from this process, which must see the end of the others.
+    # The group's SIGTERM comes from this process, which must see the end of the others. It is caught and not ignored:
+    # what is ignored stays ignored in a program that is executed, what is caught does not.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
     # The command's standard input is a pipe that this process holds: should it be killed itself, a command that
     # watches its standard input (the simulator does) still notices.
-    command = subprocess.Popen(arguments, stdin=subprocess.PIPE, preexec_fn=_default_signals)  # noqa: PLW1509 - no threads yet
+    command = subprocess.Popen(arguments, stdin=subprocess.PIPE)
 
     ended, tell = os.pipe()
 
@@ -96,12 +97,6 @@ def main(argv: list[str]) -> int:
     if has_members(os.getpgrp()):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     return status
-
-
-def _default_signals() -> None:
-    # What is ignored when a program is executed stays ignored in it.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

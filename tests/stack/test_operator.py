@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-import imagescribe_ops.cli  # noqa: F401 - it gives the application its commands
-from imagescribe_ops.cli_base import app
+from imagescribe_ops.cli import app
 from imagescribe_ops.simulator import BodyKind, ScriptedAnswer
 from imagescribe_ops.stack import QueueDepth
 from tests.stack.bodies import Uploaded

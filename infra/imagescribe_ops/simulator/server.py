@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer the balance, the control API, and 405 where a POST belongs."""
         self._route()
 
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - the names are http.server's
+    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_GET
 
     @override
     def log_message(self, format: str, *args: object) -> None:

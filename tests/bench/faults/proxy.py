@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(status, headers, answer)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815 - the names are http.server's
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         # A connection for each request: one that is kept may be closed by the other side just when it is used again.
