@@ -11,8 +11,8 @@ from urllib.parse import quote_plus
 
 from PIL import Image
 
-from imagescribe.answers import Description
-from imagescribe.uploads import Deletion, Upload
+from imagescribe.model.answers import Description
+from imagescribe.model.events import Deletion, Upload
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "events"

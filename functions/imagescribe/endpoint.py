@@ -16,7 +16,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from imagescribe.answers import (
+from imagescribe.model.answers import (
     PRICE_USD,
     AccountFault,
     Answer,
@@ -27,7 +27,7 @@ from imagescribe.answers import (
     is_spent,
     redact,
 )
-from imagescribe.times import iso_utc
+from imagescribe.model.times import iso_utc
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 ANSWER_TIMEOUT_SECONDS: Final = 60.0

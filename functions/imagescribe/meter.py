@@ -26,9 +26,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from imagescribe import pacing
-from imagescribe.answers import PRICE_USD, AccountFault, Answer, Description, Limited, Rejected, Transient
-from imagescribe.items import ConditionFailedError
 from imagescribe.meter_item import MeterItem, PausedBy, Reading, utc_day
+from imagescribe.model.answers import PRICE_USD, AccountFault, Answer, Description, Limited, Rejected, Transient
+from imagescribe.stores.dynamodb import ConditionFailedError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from imagescribe import pacing
-from imagescribe.items import ConditionFailedError, get, run_update, update_if
+from imagescribe.stores.dynamodb import ConditionFailedError, get, run_update, update_if
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,21 +10,21 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.announcements import ImageDescribed
-from imagescribe.answers import AccountFault, Answer, Description, Limited, Refusal, Rejected, Transient
-from imagescribe.api_key import ApiKey
-from imagescribe.backoff import full_jitter
-from imagescribe.catalog import Begun, Catalog, Finished, Status, Superseded
+from imagescribe.aws.eventbridge import ImageDescribed
+from imagescribe.aws.s3 import Found, Objects, unfit
+from imagescribe.aws.secrets import ApiKey
 from imagescribe.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 from imagescribe.errors import NoApiKeyError
-from imagescribe.ledger import SAVE_RETRY_SECONDS, Busy, Claimed, Ledger
 from imagescribe.meter import Grant, Meter, Wait
-from imagescribe.objects import Found, Objects, unfit
-from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
+from imagescribe.model.answers import AccountFault, Answer, Description, Limited, Refusal, Rejected, Transient
+from imagescribe.model.backoff import full_jitter
+from imagescribe.model.events import Deletion, ObjectEvent, Upload
+from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
+from imagescribe.model.tags import tag_value
 from imagescribe.settings import Settings
-from imagescribe.tags import tag_value
+from imagescribe.stores.catalog import Begun, Catalog, Finished, Status, Superseded
+from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Busy, Claimed, Ledger
 from imagescribe.turns import MOST_WAIT_SECONDS, Turn
-from imagescribe.uploads import Deletion, ObjectEvent, Upload
 
 SECONDS_AROUND_A_CALL: Final = CONNECT_TIMEOUT_SECONDS + 15
 """What must be left of an invocation beside the wait for an answer: connecting, and saving it."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from imagescribe.dead_letters import DeadLetters
-from imagescribe.mappings import Mappings
+from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.aws.mappings import Mappings
 from imagescribe.meter import Meter
 from imagescribe.meter_item import Reading
 

@@ -20,7 +20,7 @@ from itertools import batched, islice
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
-from imagescribe.catalog import Status
+from imagescribe.stores.catalog import Status
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.stack import Connection, readable_errors
 

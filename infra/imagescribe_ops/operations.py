@@ -12,20 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagescribe.answers import PRICE_USD
-from imagescribe.catalog import Status
-from imagescribe.dead_letters import DeadLetter, DeadLetters
+from imagescribe.aws.dead_letters import DeadLetter, DeadLetters
+from imagescribe.aws.mappings import Mappings
+from imagescribe.aws.s3 import Objects
 from imagescribe.errors import MalformedMessageError
-from imagescribe.items import ConditionFailedError, delete_if, get
-from imagescribe.ledger import content_key
-from imagescribe.mappings import Mappings
 from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT, Meter
 from imagescribe.meter_item import PausedBy, Reading, utc_day
-from imagescribe.objects import Objects
-from imagescribe.outcomes import Reason
+from imagescribe.model.answers import PRICE_USD
+from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.outcomes import Reason
+from imagescribe.model.times import iso_utc
 from imagescribe.recovery import LONG_PAUSE_SECONDS
-from imagescribe.times import iso_utc
-from imagescribe.uploads import Upload, parse_body
+from imagescribe.stores.catalog import Status
+from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get
+from imagescribe.stores.ledger import content_key
 from imagescribe_ops.catalog_view import CatalogView, StatusCounts
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError

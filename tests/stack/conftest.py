@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
 from tests.certificates import CERTIFICATES
 from tests.stack.bodies import SAMPLE_BUCKET

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagescribe_ops.cli import app
+from imagescribe_ops.commands.main import app
 from imagescribe_ops.simulator import BodyKind, ScriptedAnswer
 from imagescribe_ops.stack import QueueDepth
 from tests.stack.bodies import Uploaded

@@ -15,7 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from imagescribe_ops.tools import Tool, tool_binaries
+from imagescribe_ops.local.tools import Tool, tool_binaries
 from tests.stack.deployment import Deployment
 
 ON_BOARD = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3"}

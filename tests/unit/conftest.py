@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from moto import mock_aws
 
-from imagescribe.objects import CLIENT_CONFIG
+from imagescribe.aws.s3 import CLIENT_CONFIG
 from imagescribe_ops.simulator import Simulator, SimulatorClient, SimulatorSettings
 from tests import sam_template
 from tests.factories import API_KEY, Clock, unique

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from botocore.exceptions import ClientError
 
-from imagescribe.answers import PRICE_USD, Answer, Description, Rejected, Transient, classify
-from imagescribe.times import iso_utc
+from imagescribe.model.answers import PRICE_USD, Answer, Description, Rejected, Transient, classify
+from imagescribe.model.times import iso_utc
 from tests.factories import API_KEY
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from imagescribe.catalog import Begun, Catalog, Status
-from imagescribe.items import get, update_if
-from imagescribe.ledger import Ledger, content_key
+from imagescribe.aws.sqs import message_attributes
 from imagescribe.meter import Meter
 from imagescribe.meter_item import METER_KEY, Reading
-from imagescribe.queues import message_attributes
-from imagescribe.tags import TagState
-from imagescribe.uploads import Upload, parse_body
+from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.tags import TagState
+from imagescribe.stores.catalog import Begun, Catalog, Status
+from imagescribe.stores.dynamodb import get, update_if
+from imagescribe.stores.ledger import Ledger, content_key
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.stack import Connection, StackOutputs
 from tests.factories import Clock, make_description, make_picture, make_upload, unique

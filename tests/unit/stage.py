@@ -19,19 +19,19 @@ from typing import Any, override
 
 from botocore.exceptions import ClientError
 
-from imagescribe.announcements import Announcements
-from imagescribe.api_key import ApiKey
-from imagescribe.catalog import Catalog
-from imagescribe.dead_letters import DeadLetters
-from imagescribe.items import get
-from imagescribe.ledger import Ledger, content_key
+from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.s3 import Objects
+from imagescribe.aws.secrets import ApiKey
+from imagescribe.aws.sqs import Delivery, UploadQueue
 from imagescribe.meter import Meter
 from imagescribe.meter_item import METER_KEY
-from imagescribe.objects import Objects
+from imagescribe.model.events import Deletion, Upload
 from imagescribe.pipeline import Pipeline
-from imagescribe.queues import Delivery, UploadQueue
 from imagescribe.settings import Settings
-from imagescribe.uploads import Deletion, Upload
+from imagescribe.stores.catalog import Catalog
+from imagescribe.stores.dynamodb import get
+from imagescribe.stores.ledger import Ledger, content_key
 from tests.factories import API_KEY, Clock, eventbridge_body, stand_in, unique
 from tests.unit.fake_endpoint import FakeEndpoint
 

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from imagescribe.answers import PRICE_USD
+from imagescribe.model.answers import PRICE_USD
 from imagescribe.turns import MOST_WAIT_SECONDS
 from tests.factories import make_picture
 from tests.unit.fake_endpoint import Fault, Reply, prompt_of

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from imagescribe import pacing
-from imagescribe.items import delete_if, update_if
+from imagescribe.aws.sqs import RECEIVES_BEFORE_RENEWAL
 from imagescribe.meter_item import METER_KEY
-from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
 from imagescribe.settings import Settings
+from imagescribe.stores.dynamodb import delete_if, update_if
 from tests import sam_template
 from tests.factories import API_KEY, eventbridge_body, make_picture, s3_notification_body, sample_bodies
 from tests.unit.fake_endpoint import prompt_of

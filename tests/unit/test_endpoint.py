@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from imagescribe.answers import AccountFault, Description, Limited, Rejected, Transient
 from imagescribe.endpoint import MAX_BODY_BYTES, Endpoint
+from imagescribe.model.answers import AccountFault, Description, Limited, Rejected, Transient
 from imagescribe_ops.simulator import (
     BodyKind,
     Counts,

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagescribe.items import ConditionFailedError, delete_if, get, run_update, update_if
+from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get, run_update, update_if
 from tests.factories import unique
 from tests.unit.conftest import make_table
 from tests.unit.in_memory.dynamodb import InMemoryDynamoDB

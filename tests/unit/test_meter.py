@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imagescribe.answers import PRICE_USD, AccountFault, Limited, Rejected, Transient
-from imagescribe.items import get, update_if
 from imagescribe.meter import (
     FAILURES_BEFORE_PAUSE,
     LONGEST_PAUSE_SECONDS,
@@ -22,7 +20,9 @@ from imagescribe.meter import (
     next_utc_day,
 )
 from imagescribe.meter_item import METER_KEY, PausedBy, utc_day
+from imagescribe.model.answers import PRICE_USD, AccountFault, Limited, Rejected, Transient
 from imagescribe.settings import Settings
+from imagescribe.stores.dynamodb import get, update_if
 from imagescribe.turns import Turn
 from tests.factories import Clock, make_description, stand_in
 from tests.unit.conftest import make_table

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from imagescribe.model.events import Deletion, Upload
+from imagescribe.model.tags import TagState
 from imagescribe.pipeline import LOOK_AGAIN_SECONDS
-from imagescribe.tags import TagState
-from imagescribe.uploads import Deletion, Upload
 from tests.factories import make_picture
 from tests.unit import stages
 from tests.unit.fake_endpoint import Reply, prompt_of

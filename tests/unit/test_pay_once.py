@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from imagescribe.tags import tag_value
-from imagescribe.uploads import Upload
+from imagescribe.model.events import Upload
+from imagescribe.model.tags import tag_value
 from tests.factories import make_description, make_picture
 from tests.unit.fake_endpoint import prompt_of
 from tests.unit.stage import CrashError, Stage, aws_error, throttled

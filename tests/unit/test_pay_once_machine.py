@@ -19,10 +19,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from imagescribe.mappings import Mappings
+from imagescribe.aws.mappings import Mappings
 from imagescribe.meter import Meter
+from imagescribe.model.events import Deletion, Upload
 from imagescribe.recovery import recover
-from imagescribe.uploads import Deletion, Upload
 from tests.factories import make_picture, stand_in
 from tests.unit import stages
 from tests.unit.fake_endpoint import Fault, prompt_of

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from imagescribe.answers import Transient
-from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
-from imagescribe.mappings import Mappings
+from imagescribe.aws.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
+from imagescribe.aws.mappings import Mappings
 from imagescribe.meter import Grant, Meter
 from imagescribe.meter_item import PausedBy
+from imagescribe.model.answers import Transient
+from imagescribe.model.events import Upload
 from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
-from imagescribe.uploads import Upload
 from tests import sam_template
 from tests.factories import make_picture, stand_in
 from tests.unit.stage import Stage, aws_error

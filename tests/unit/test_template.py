@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagescribe.queues import RECEIVES_BEFORE_RENEWAL
+from imagescribe.aws.sqs import RECEIVES_BEFORE_RENEWAL
 from imagescribe.settings import Settings
 from tests import sam_template
 from tests.factories import ROOT

@@ -23,22 +23,22 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.announcements import Announcements
-from imagescribe.api_key import ApiKey
-from imagescribe.backoff import full_jitter
-from imagescribe.catalog import Begun, Catalog, Status
-from imagescribe.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
+from imagescribe.aws.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
+from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.s3 import CLIENT_CONFIG, Objects
+from imagescribe.aws.secrets import ApiKey
+from imagescribe.aws.sqs import Delivery, NotHiddenError, UploadQueue
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import MalformedMessageError
-from imagescribe.ledger import Ledger
 from imagescribe.meter import Grant, Meter, Wait
-from imagescribe.objects import CLIENT_CONFIG, Objects
-from imagescribe.outcomes import Dead, Deferred, Done, Outcome, Reason
+from imagescribe.model.backoff import full_jitter
+from imagescribe.model.events import ObjectEvent, Upload, parse_body, split_body
+from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.pipeline import Look, Pipeline, Try
-from imagescribe.queues import Delivery, NotHiddenError, UploadQueue
 from imagescribe.settings import Settings
+from imagescribe.stores.catalog import Begun, Catalog, Status
+from imagescribe.stores.ledger import Ledger
 from imagescribe.turns import ask_for_all
-from imagescribe.uploads import ObjectEvent, Upload, parse_body, split_body
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

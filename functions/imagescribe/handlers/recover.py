@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
-from imagescribe.clients import AWS_CONFIG
-from imagescribe.dead_letters import DeadLetters
-from imagescribe.mappings import Mappings
+from imagescribe.aws.clients import AWS_CONFIG
+from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.aws.mappings import Mappings
 from imagescribe.meter import Meter
 from imagescribe.recovery import recover
 from imagescribe.settings import Settings

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from imagescribe_ops.local import LocalCloud
-from imagescribe_ops.processes import Interrupted, interruptible
+from imagescribe_ops.local.processes import Interrupted, interruptible
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.faults.figures import Figures
 from tests.bench.faults.rows import MANY, ROWS, Row
 from tests.bench.faults.scale import Scale

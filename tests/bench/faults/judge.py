@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from imagescribe.answers import read_prompt
-from imagescribe.tags import tag_value
+from imagescribe.model.answers import read_prompt
+from imagescribe.model.tags import tag_value
 from tests.bench.faults.figures import Explain, Figures, lost_answer, paid_twice
 from tests.bench.faults.rig import UPLOADERS, Rig
 

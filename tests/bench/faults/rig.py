@@ -14,7 +14,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 from imagescribe.meter import Meter
-from imagescribe_ops.local import LocalCloud, LocalStack
+from imagescribe_ops.local.stack import LocalCloud, LocalStack
 from imagescribe_ops.simulator import RunningSimulator, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import QueueDepth
 from tests.bench.faults.pictures import Picture

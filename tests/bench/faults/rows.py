@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.faults import rows_aws, rows_duplicates, rows_endpoint, rows_many, rows_processes, rows_races
 from tests.bench.faults.figures import Figures
 from tests.bench.faults.scale import Scale

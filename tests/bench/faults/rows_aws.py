@@ -6,7 +6,7 @@ import time
 from typing import Final
 from urllib.parse import urlsplit
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.faults.figures import Figures
 from tests.bench.faults.judge import judge
 from tests.bench.faults.proxy import Proxy

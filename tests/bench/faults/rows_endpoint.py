@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from imagescribe.meter_item import PausedBy
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.simulator import Fault
 from imagescribe_ops.simulator.settings import PRICE_USD

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.faults import processes
 from tests.bench.faults.figures import Figures
 from tests.bench.faults.judge import judge

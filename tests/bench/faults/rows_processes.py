@@ -8,7 +8,7 @@ from random import Random
 from threading import Event, Thread
 from typing import Final, Self
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import JournalEntry, SimulatorClient
 from tests.bench.faults import processes
 from tests.bench.faults.figures import Figures

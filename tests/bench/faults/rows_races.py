@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from imagescribe.turns import MOST_WAIT_SECONDS
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import JournalEntry
 from tests.bench.faults.figures import Figures
 from tests.bench.faults.judge import judge

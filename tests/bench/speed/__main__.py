@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from imagescribe_ops.local import LocalCloud
-from imagescribe_ops.processes import Interrupted, interruptible
+from imagescribe_ops.local.processes import Interrupted, interruptible
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.speed import rows_init, rows_pace, rows_requests, rows_single
 from tests.bench.speed.measures import Bench, Measure
 from tests.bench.speed.picture import draw

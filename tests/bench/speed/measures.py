@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.speed.backlog import Run
 
 

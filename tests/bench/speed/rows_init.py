@@ -12,9 +12,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from imagescribe_ops import deploy
-from imagescribe_ops.emulator import plain_environment
-from imagescribe_ops.tools import Tool, tool_binaries
+from imagescribe_ops.local import deploy
+from imagescribe_ops.local.emulator import plain_environment
+from imagescribe_ops.local.tools import Tool, tool_binaries
 from tests.bench.speed.measures import Bench, Measure
 
 REPEATS: Final = 40

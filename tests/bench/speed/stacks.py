@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe_ops import deploy
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local import deploy
+from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import Connection, QueueDepth, read_outputs
 from tests.bench.faults.pictures import Picture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagescribe_ops.local import LocalCloud
+from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.faults.rows import ROWS
 from tests.bench.faults.scale import Scale
 from tests.stack.conftest import Stacks

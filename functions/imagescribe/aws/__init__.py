@@ -1,0 +1,1 @@
+"""One module for each AWS service that the functions use."""

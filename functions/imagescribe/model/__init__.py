@@ -1,0 +1,1 @@
+"""Pure: what comes in, what goes out, and the rules between."""

@@ -1,0 +1,385 @@
+"""The `imagescribe` command: its arguments and what it prints. The work is done in the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from imagescribe.stores.catalog import Status
+from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
+from imagescribe_ops.commands.base import (
+    JsonOption,
+    LocalOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    app,
+    complain,
+    connect,
+)
+from imagescribe_ops.commands.operate import image_address
+from imagescribe_ops.display import STATUS_STYLES, Steps, cut, print_json, print_record, safe, shown, tags_text
+from imagescribe_ops.errors import NotFoundError, OperationError
+from imagescribe_ops.local import state as local_state
+from imagescribe_ops.local.demo import Demo, DemoResult
+from imagescribe_ops.local.deploy import CACHE_DIRECTORY, TEMPLATE
+from imagescribe_ops.local.pictures import Selection, samples, select
+from imagescribe_ops.local.processes import Interrupted, interruptible
+from imagescribe_ops.local.stack import LocalStack, local_stack
+from imagescribe_ops.local.state import LocalState
+from imagescribe_ops.stack import DEFAULT_STACK, StackOutputs
+from imagescribe_ops.template import parameter_names
+
+__all__ = ["app", "main"]
+
+DEMO_LATENCY_SECONDS = 1.0
+DEMO_LOG = CACHE_DIRECTORY / "demo.log"
+"""What the emulator and the functions wrote in the last demo that did not end well."""
+
+
+# ── On this machine ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def demo(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", show_default=False, help="Images, or folders of them; without: samples."),
+    ] = None,
+    *,
+    latency: Annotated[
+        float, typer.Option(min=0, max=60, metavar="SECONDS", help="How long the simulator takes for a description.")
+    ] = DEMO_LATENCY_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe images on this machine: the whole pipeline, with an emulator of AWS and a simulated endpoint.
+
+    Deploys the real template, uploads the samples or your own images, and prints what became of each. Exits with 0 only
+    if every image was described, tagged and paid for once. Nothing is left running or deployed, and nothing costs
+    anything: the prompts are the simulator's, made from each picture's size, colours and light.
+
+    Examples: `imagescribe demo` · `imagescribe demo ~/Pictures holiday.jpg`
+    """
+    try:
+        selection = select(paths) if paths else samples()
+    except OperationError as error:
+        complain(error)
+        raise typer.Exit(2) from error
+    steps = Steps()
+    for left in selection.left_out:
+        steps.say(f"Left out {left.path}: {left.reason}")
+    try:
+        with steps, interruptible():
+            result = _run_demo(selection, latency, steps)
+    except Interrupted as interrupted:
+        steps.say(f"Stopped by {interrupted}; nothing is left running.")
+        raise typer.Exit(128 + interrupted.signal_number) from None
+    if as_json:
+        print_json(result.as_json())
+    else:
+        _show_demo(result)
+    if result.problems:
+        raise typer.Exit(1)
+
+
+def _run_demo(selection: Selection, latency: float, steps: Steps) -> DemoResult:
+    began = time.monotonic()
+    with local_stack(latency_s=latency, report=steps.begin) as stack:
+        with steps.counting("Describing images", len(selection.pictures)) as counter:
+            result = Demo(stack).run(selection.pictures, selection.left_out, counter.advance)
+        if result.problems:
+            DEMO_LOG.write_text(stack.cloud.emulator.log_text(), encoding="utf-8")
+        steps.begin("Putting everything away")
+    steps.end()
+    steps.say(f"Everything together: {time.monotonic() - began:.1f} s")
+    return result
+
+
+def _show_demo(result: DemoResult) -> None:
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    for image in result.images:
+        console.print()
+        console.print(shown(image.picture.key, "bold"))
+        seconds = "" if image.seconds is None else f"{image.seconds:.1f} s"
+        print_record(
+            console,
+            [
+                ("status", shown(image.status, STATUS_STYLES.get(image.status, ""))),
+                ("reason", image.error if image.status != Status.DESCRIBED else ""),
+                ("prompt", image.prompt),
+                ("tags", tags_text(image.tags)),
+                ("time", seconds),
+            ],
+        )
+    console.print()
+    console.print(
+        f"{result.described} of {len(result.images)} images described, {result.paid_calls} paid calls, "
+        f"${result.usd:.3f} (simulated), {result.seconds:.1f} s"
+    )
+    for problem in result.problems:
+        console.print(Text.assemble(("Problem: ", "bold red"), safe(problem)))
+    if result.problems:
+        console.print(
+            f"Look at the reasons above, and at the functions' and the emulator's log in {DEMO_LOG}; "
+            "`imagescribe local` keeps the same stack up, to look around in.",
+            markup=False,
+        )
+
+
+@app.command()
+def local(
+    *,
+    describe_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Another describe endpoint in place of the simulator.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A template parameter; may be given several times.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The emulator's port; 0 takes a free one.")] = 0,
+    latency: Annotated[
+        float, typer.Option(min=0, max=60, metavar="SECONDS", help="How long the simulator takes for a description.")
+    ] = DEMO_LATENCY_SECONDS,
+    stack: StackOption = DEFAULT_STACK,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the stack up on this machine until Ctrl-C or SIGTERM, which leave nothing behind.
+
+    With `--json`, one line of JSON says where everything is as soon as it is ready, and nothing else is printed on
+    standard output. From another terminal, the other commands reach it with `--local`.
+
+    Examples: `imagescribe local` · `imagescribe local --parameter MaxAttempts=3 --json`
+    """
+    parameters = _parameters(parameter or [])
+    steps = Steps()
+    try:
+        with (
+            steps,
+            interruptible(),
+            local_stack(
+                stack,
+                parameters=parameters,
+                describe_url=describe_url,
+                port=port,
+                latency_s=latency,
+                report=steps.begin,
+            ) as up,
+        ):
+            steps.end()
+            with local_state.published(_state(up)):
+                if as_json:
+                    print_json(_where(up))
+                else:
+                    _show_local(up, simulated=describe_url is None)
+                _stay(up)
+    except Interrupted:
+        steps.say("Stopped; nothing is left running.")
+
+
+def _parameters(pairs: list[str]) -> dict[str, str]:
+    known = parameter_names(TEMPLATE) if TEMPLATE.is_file() else []
+    parameters = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--parameter")
+        if known and name not in known:
+            raise typer.BadParameter(
+                f"the template has no {name!r}; it has {', '.join(known)}", param_hint="--parameter"
+            )
+        parameters[name] = value
+    return parameters
+
+
+def _state(up: LocalStack) -> LocalState:
+    return LocalState(
+        pid=os.getpid(),
+        stack=up.name,
+        endpoint_url=up.cloud.endpoint_url,
+        region=up.cloud.region,
+        access_key_id=up.cloud.credentials.access_key_id,
+        secret_access_key=up.cloud.credentials.secret_access_key,
+    )
+
+
+def _where(up: LocalStack) -> dict[str, object]:
+    where: dict[str, object] = asdict(_state(up))
+    del where["pid"]
+    return where | {"outputs": dict(up.all_outputs)}
+
+
+def _show_local(up: LocalStack, *, simulated: bool) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    cloud = up.cloud
+    console.print()
+    print_record(
+        console,
+        [
+            ("AWS emulator", f"{cloud.endpoint_url} (region {cloud.region})"),
+            ("describe endpoint", cloud.describe_url + (" (the simulator)" if simulated else "")),
+            ("stack", up.name),
+            *up.all_outputs.items(),
+        ],
+    )
+    option = "" if up.name == DEFAULT_STACK else f" --stack {up.name}"
+    bucket = up.outputs.bucket_name
+    lines = ["", "From another terminal:", ""]
+    if not simulated:
+        lines += ["  # first of all, the endpoint's key", f"  uv run imagescribe key set --local{option}", ""]
+    lines += [
+        "  # upload an image with the AWS CLI",
+        f"  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_REGION={cloud.region} \\",
+        f"    AWS_ACCESS_KEY_ID={cloud.credentials.access_key_id} \\",
+        f"    AWS_SECRET_ACCESS_KEY={shlex.quote(cloud.credentials.secret_access_key)}",
+        f"  aws s3 cp photo.jpg s3://{bucket}/",
+        "",
+        "  # what became of it",
+        f"  uv run imagescribe get --local{option} s3://{bucket}/photo.jpg",
+        f"  uv run imagescribe list --local{option}",
+        f"  uv run imagescribe status --local{option}",
+        "",
+        "Ctrl-C ends it all.",
+    ]
+    console.print("\n".join(lines), markup=False)
+
+
+def _stay(up: LocalStack) -> None:
+    while up.cloud.emulator.is_running():
+        time.sleep(0.5)
+    raise OperationError(f"The AWS emulator ended:\n{up.cloud.emulator.log_tail()}", "See its log above.")
+
+
+# ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def get(
+    image: Annotated[str, typer.Argument(metavar="S3URI", help="The image, as s3://BUCKET/KEY.")],
+    *,
+    stack: StackOption = DEFAULT_STACK,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
+    local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one image's record: status, prompt, and the reason if it has no prompt.
+
+    Example: `imagescribe get 's3://my-bucket/holiday/IMG 0001.jpg'`
+    """
+    image_address(image)
+    connection = connect(stack, region, profile, local=local)
+    outputs = StackOutputs.read(connection, stack)
+    record = CatalogView(connection, outputs.catalog_table_name).get(image)
+    if record is None:
+        raise NotFoundError(
+            f"There is no record of {image}.",
+            f"The stack describes what is uploaded to s3://{outputs.bucket_name}, usually within seconds; "
+            "`imagescribe list` shows the images that it knows.",
+        )
+    if as_json:
+        print_json(asdict(record))
+    else:
+        _show_record(record)
+
+
+def _show_record(record: ImageRecord) -> None:
+    print_record(
+        Console(highlight=False, soft_wrap=not sys.stdout.isatty()),
+        [
+            ("image", record.image),
+            ("status", shown(record.status, STATUS_STYLES.get(record.status, ""))),
+            ("prompt", record.prompt),
+            ("reason", record.error if record.status != Status.DESCRIBED else ""),
+            ("waiting until", record.waiting_until if record.status == Status.WAITING else ""),
+            ("object tags", record.tags),
+            ("attempts", str(record.attempts or "")),
+            ("uploaded", record.uploaded_at),
+            ("described", record.described_at),
+            ("size", f"{record.size:,} bytes" if record.size else ""),
+            ("etag", record.etag),
+            ("version", record.version_id),
+        ],
+    )
+
+
+@app.command(name="list")
+def list_images(
+    *,
+    prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
+    status: Annotated[Status | None, typer.Option(help="Only images with this status, newest first.")] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 100,
+    stack: StackOption = DEFAULT_STACK,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
+    local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List images by prefix, by status and by day.
+
+    Where standard output is no terminal, each image is a line of upload time, status, image and prompt (or the reason
+    there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false}`.
+
+    Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23`
+    """
+    connection = connect(stack, region, profile, local=local)
+    outputs = StackOutputs.read(connection, stack)
+    page = CatalogView(connection, outputs.catalog_table_name).find(
+        bucket=outputs.bucket_name,
+        prefix=prefix,
+        status=status,
+        day=day.date() if day else None,
+        limit=limit,
+    )
+    if as_json:
+        print_json({"images": [asdict(record) for record in page.records], "more": page.more})
+        return
+    _show_page(page)
+
+
+def _show_page(page: Page) -> None:
+    if sys.stdout.isatty():
+        table = Table("uploaded", "status", "image", "prompt", box=None, header_style="bold", pad_edge=False)
+        table.columns[0].no_wrap = table.columns[1].no_wrap = True
+        table.columns[2].overflow = "fold"
+        for record in page.records:
+            style = STATUS_STYLES.get(record.status, "")
+            text = cut(record.prompt or record.error, 120)
+            table.add_row(record.uploaded_at[:19], shown(record.status, style), shown(record.image), shown(text))
+        Console(highlight=False).print(table)
+    else:
+        for record in page.records:
+            fields = (record.uploaded_at, record.status, record.image, record.prompt or record.error)
+            print("\t".join(safe(field) for field in fields))
+    note = Console(stderr=True, highlight=False)
+    if not page.records:
+        note.print("No images match.")
+    elif page.more:
+        note.print(f"These are the first {len(page.records)}; --limit 0 lists all.")
+
+
+def main() -> None:
+    """Run the command."""
+    # Where standard output cannot show a character, an escape of it is better than an error.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")
+    app(prog_name="imagescribe")
+
+
+if __name__ == "__main__":
+    main()

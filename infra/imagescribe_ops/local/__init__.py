@@ -1,0 +1,1 @@
+"""The whole stack on this machine: the emulator, the deployment, the demo."""

@@ -1,0 +1,255 @@
+"""The main job on one machine: images go up, and each one's prompt comes back, as it would on AWS."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import file_digest
+from urllib.parse import urlencode
+
+from botocore.exceptions import ClientError
+
+from imagescribe.stores.catalog import Status
+from imagescribe_ops.catalog_view import UNFINISHED, CatalogView, ImageRecord
+from imagescribe_ops.local.pictures import LeftOut, Picture
+from imagescribe_ops.local.stack import LocalStack
+from imagescribe_ops.simulator import JournalEntry
+from imagescribe_ops.stack import QueueDepth, readable_errors
+
+LOOK_SECONDS = 0.2
+STALL_SECONDS = 120.0
+"""After so long without any image coming to its end, the demo gives up waiting. Retries back off, so it is generous."""
+
+MAX_REASON_LENGTH = 120
+MISSING = "missing"
+"""Shown as the status of an image that has no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """What became of one image.
+
+    Attributes
+    ----------
+    picture
+        The file and its key.
+    image
+        ``s3://bucket/key``.
+    status
+        The catalog's word, or `MISSING`.
+    tags
+        All tags of the object at the end.
+    seconds
+        From the end of the upload until the catalog had the final status; None if it never had.
+    error
+        The catalog's reason where it was not described.
+    """
+
+    picture: Picture
+    image: str
+    status: str
+    prompt: str
+    tags: Mapping[str, str]
+    seconds: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What became of all of them.
+
+    Attributes
+    ----------
+    paid_calls, usd
+        What the simulator billed.
+    seconds
+        From the first upload to the last image's end.
+    problems
+        Why this is not as it should be; empty when it is.
+    """
+
+    images: list[ImageResult]
+    left_out: list[LeftOut]
+    paid_calls: int
+    usd: float
+    seconds: float
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def described(self) -> int:
+        """How many images were described."""
+        return sum(image.status == Status.DESCRIBED for image in self.images)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it for ``--json``."""
+        return {
+            "ok": not self.problems,
+            "images": [
+                {
+                    "file": str(image.picture.path),
+                    "key": image.picture.key,
+                    "image": image.image,
+                    "status": image.status,
+                    "prompt": image.prompt,
+                    "tags": dict(image.tags),
+                    "seconds": image.seconds,
+                    "error": image.error,
+                }
+                for image in self.images
+            ],
+            "left_out": [{"file": str(left.path), "reason": left.reason} for left in self.left_out],
+            "totals": {
+                "described": self.described,
+                "paid_calls": self.paid_calls,
+                "usd": self.usd,
+                "seconds": round(self.seconds, 2),
+            },
+            "problems": self.problems,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    picture: Picture
+    image: str
+    digest: str
+    at: float
+
+
+class Demo:
+    """Uploads pictures to a local stack and sees what becomes of them.
+
+    Parameters
+    ----------
+    prompt_tag
+        The name of the tag that takes the prompt.
+    """
+
+    def __init__(self, stack: LocalStack, prompt_tag: str = "prompt") -> None:
+        self._stack = stack
+        self._prompt_tag = prompt_tag
+        self._bucket = stack.outputs.bucket_name
+        self._s3 = stack.connection.s3()
+        self._catalog = CatalogView(stack.connection, stack.outputs.catalog_table_name)
+
+    def run(self, pictures: Sequence[Picture], left_out: Sequence[LeftOut], advance: Callable[[], None]) -> DemoResult:
+        """Upload, wait and judge; ``advance`` is called for each image that came to its end."""
+        began = time.monotonic()
+        with readable_errors():
+            uploaded = [self._upload(picture) for picture in pictures]
+            ended = self._wait(uploaded, advance)
+            seconds = time.monotonic() - began
+            results = [self._result(one, *ended.get(one.image, (None, None))) for one in uploaded]
+        counts = self._stack.simulator.counts()
+        return DemoResult(
+            images=results,
+            left_out=list(left_out),
+            paid_calls=counts.billed,
+            usd=counts.billed_usd,
+            seconds=seconds,
+            problems=self._problems(uploaded, results),
+        )
+
+    def _upload(self, picture: Picture) -> _Uploaded:
+        with picture.path.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+            content.seek(0)
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=picture.key,
+                Body=content,
+                ContentType=picture.content_type,
+                Tagging=urlencode(picture.tags),
+            )
+        return _Uploaded(picture, f"s3://{self._bucket}/{picture.key}", digest, time.monotonic())
+
+    def _wait(
+        self, uploaded: Sequence[_Uploaded], advance: Callable[[], None]
+    ) -> dict[str, tuple[ImageRecord, float | None]]:
+        """Return the last record of each image that has one, and after how many seconds it was final."""
+        waiting = {one.image: one for one in uploaded}
+        last: dict[str, tuple[ImageRecord, float | None]] = {}
+        progress_at = time.monotonic()
+        while waiting and time.monotonic() - progress_at < STALL_SECONDS:
+            for record in self._catalog.get_many(waiting):
+                final = record.status not in UNFINISHED
+                seconds = round(time.monotonic() - waiting[record.image].at, 2) if final else None
+                last[record.image] = record, seconds
+                if final:
+                    del waiting[record.image]
+                    progress_at = time.monotonic()
+                    advance()
+            if waiting:
+                time.sleep(LOOK_SECONDS)
+        return last
+
+    def _result(self, one: _Uploaded, record: ImageRecord | None, seconds: float | None) -> ImageResult:
+        return ImageResult(
+            picture=one.picture,
+            image=one.image,
+            status=record.status if record else MISSING,
+            prompt=record.prompt if record else "",
+            tags=self._tags(one.picture.key),
+            seconds=seconds,
+            error=record.error if record else "the catalog has no record of it",
+        )
+
+    def _tags(self, key: str) -> dict[str, str]:
+        try:
+            answer = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                return {}
+            raise
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def _problems(self, uploaded: Sequence[_Uploaded], results: Sequence[ImageResult]) -> list[str]:
+        problems = []
+        for result in results:
+            key = result.picture.key
+            if result.status != Status.DESCRIBED:
+                problems.append(
+                    f"{key} was not described: {result.status}" + (f" ({result.error})" * bool(result.error))
+                )
+                continue
+            if not result.prompt:
+                problems.append(f"{key} has an empty prompt in the catalog")
+            if not result.tags.get(self._prompt_tag):
+                problems.append(f"{key} has no tag {self._prompt_tag!r}")
+            lost = [name for name, value in result.picture.tags.items() if result.tags.get(name) != value]
+            if lost:
+                problems.append(f"{key} lost its own tags {', '.join(lost)}")
+        described = {
+            one.digest for one, result in zip(uploaded, results, strict=True) if result.status == Status.DESCRIBED
+        }
+        problems += payment_problems(self._stack.simulator.journal(), described)
+        dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
+        if dead:
+            problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
+        return problems
+
+
+def payment_problems(journal: Sequence[JournalEntry], described: set[str]) -> list[str]:
+    """Say which contents were not paid for exactly once.
+
+    Parameters
+    ----------
+    journal
+        The simulator's calls.
+    described
+        SHA-256 of each content that was described.
+    """
+    paid = Tally(entry.sha256 for entry in journal if entry.billed)
+    twice = [digest for digest, calls in paid.items() if calls > 1]
+    never = described - paid.keys()
+    extra = paid.keys() - described - {None}
+    problems = []
+    if twice:
+        problems.append(f"{len(twice)} of the contents were paid for more than once")
+    if never:
+        problems.append(f"{len(never)} of the contents were described without a paid call")
+    if extra:
+        problems.append(f"{len(extra)} of the contents were paid for and not described")
+    return problems

@@ -1,0 +1,262 @@
+"""The local stack: the emulator, the simulator, and the real template built and deployed into them.
+
+`LocalCloud` owns the processes; any number of stacks can be deployed into one. What ends with it ends for sure:
+see `processes.py`. `local_stack()` is the short way to one cloud with one stack.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from imagescribe_ops.errors import OperationError
+from imagescribe_ops.local import deploy
+from imagescribe_ops.local.emulator import Credentials, Emulator
+from imagescribe_ops.local.processes import shielded
+from imagescribe_ops.simulator import RunningSimulator, SimulatorClient, SimulatorSettings, start_simulator
+from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs, read_outputs, set_api_key
+from imagescribe_ops.template import parameter_names
+
+type Report = Callable[[str], None]
+
+
+def _say_nothing(_step: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """A stack that is deployed into a local cloud.
+
+    Attributes
+    ----------
+    name
+        The stack's name.
+    outputs
+        Where its parts are.
+    all_outputs
+        The same by the template's own names, and whatever else the template puts out.
+    cloud
+        Where it runs.
+    """
+
+    name: str
+    outputs: StackOutputs
+    all_outputs: Mapping[str, str]
+    cloud: LocalCloud
+
+    @property
+    def connection(self) -> Connection:
+        """Clients of the emulator's services, as root."""
+        return self.cloud.connection
+
+    @property
+    def simulator(self) -> SimulatorClient:
+        """The describe endpoint's simulator."""
+        return self.cloud.simulator
+
+
+class LocalCloud:
+    """The emulator and, unless told otherwise, the simulator; use it as a context manager.
+
+    Parameters
+    ----------
+    describe_url
+        Another describe endpoint in place of the simulator, which is then not started.
+    port
+        The emulator's, or 0 for any free one.
+    latency_s
+        How long the simulator takes for a description. Everything else is set on `simulator` while it runs.
+    authority
+        A PEM file of an authority for certificates that deployed functions trust besides the public ones.
+    report
+        Called with each step in a few words, as it begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        describe_url: str | None = None,
+        port: int = 0,
+        latency_s: float = 0.5,
+        authority: Path | None = None,
+        report: Report = _say_nothing,
+    ) -> None:
+        self.authority = authority
+        self.emulator = Emulator(port)
+        self.api_key = f"local-{secrets.token_urlsafe(18)}"
+        self._describe_url = describe_url
+        self._latency_s = latency_s
+        self._report = report
+        self._simulator: SimulatorClient | None = None
+        self._artifact_bucket = ""
+        self._directory: Path | None = None
+        self._built: dict[str, Path] = {}
+        self._exits = ExitStack()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the emulator's services are."""
+        return self.emulator.endpoint_url
+
+    @property
+    def region(self) -> str:
+        """The only region that is used."""
+        return self.emulator.region
+
+    @property
+    def credentials(self) -> Credentials:
+        """The emulator's root credentials."""
+        return self.emulator.credentials
+
+    @property
+    def connection(self) -> Connection:
+        """Clients of the emulator's services, as root."""
+        return Connection(
+            region=self.region,
+            endpoint_url=self.endpoint_url,
+            access_key_id=self.credentials.access_key_id,
+            secret_access_key=self.credentials.secret_access_key,
+        )
+
+    @property
+    def simulator(self) -> SimulatorClient:
+        """The simulator."""
+        if self._simulator is None:
+            raise ValueError("there is no simulator: the cloud was started with a describe_url")
+        return self._simulator
+
+    @property
+    def describe_url(self) -> str:
+        """The endpoint that deployed functions call."""
+        return self._describe_url or self.simulator.describe_url
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            self._start(undo)
+            self._exits = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with shielded():
+            self._exits.close()
+
+    def _start(self, undo: ExitStack) -> None:
+        self._report("Starting the AWS emulator")
+        undo.enter_context(self.emulator)
+        self._directory = self.emulator.directory / "run"
+        self._directory.mkdir()
+        if self._describe_url is None:
+            self._report("Starting the describe endpoint's simulator")
+            settings = SimulatorSettings(api_key=self.api_key, latency_s=self._latency_s)
+            self._simulator = undo.enter_context(_simulator(settings)).client
+        self._artifact_bucket = f"imagescribe-artifacts-{secrets.token_hex(6)}"
+        self.connection.s3().create_bucket(Bucket=self._artifact_bucket)
+
+    def deploy(
+        self,
+        stack: str = DEFAULT_STACK,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        template: Path = deploy.TEMPLATE,
+    ) -> LocalStack:
+        """Build the template (once for each text of it), deploy it, and put the simulator's key into its secret.
+
+        Parameters
+        ----------
+        stack
+            Its name; a name that is there already is updated.
+        parameters
+            Template parameters in place of the local ones (`DescribeUrl`) and of the template's defaults.
+        template
+            Another template; source directories in it are relative to the project.
+
+        Raises
+        ------
+        OperationError
+            A parameter that the template does not have; the build or the deployment failed.
+        """
+        if self._directory is None:
+            raise ValueError("the cloud has not been started")
+        known = parameter_names(template)
+        # The emulator speaks plain HTTP, which the stack's own policies refuse otherwise.
+        local = {"DescribeUrl": self.describe_url, "RequireTls": "false"}
+        values = {name: value for name, value in local.items() if name in known} | dict(parameters or {})
+        if unknown := sorted(set(values) - set(known)):
+            raise OperationError(
+                f"The template has no parameter {', '.join(unknown)}.", f"It has {', '.join(known) or 'none'}."
+            )
+        built = self._build(template, self._directory)
+        self._report(f"Deploying the stack {stack} (sam deploy)")
+        try:
+            deploy.deploy(
+                built,
+                stack=stack,
+                parameters=values,
+                target=deploy.Target(self.endpoint_url, self.region, self.credentials, self._artifact_bucket),
+                directory=self._directory,
+            )
+        except OperationError as error:
+            if self.emulator.is_running():
+                raise
+            raise OperationError(
+                f"The AWS emulator ended:\n{self.emulator.log_tail()}\n{error.problem}", "See its log above."
+            ) from error
+        all_outputs = read_outputs(self.connection, stack)
+        outputs = StackOutputs.of_outputs(all_outputs, stack)
+        _restate_concurrency(self.connection, outputs.describe_function_name)
+        if self._describe_url is None:
+            set_api_key(self.connection, outputs.api_key_secret_arn, self.api_key)
+        return LocalStack(name=stack, outputs=outputs, all_outputs=all_outputs, cloud=self)
+
+    def _build(self, template: Path, directory: Path) -> Path:
+        digest = sha256(template.read_bytes()).hexdigest()[:16]
+        if digest not in self._built:
+            self._report("Building the functions (sam build)")
+            place = directory / digest
+            place.mkdir(exist_ok=True)
+            self._built[digest] = deploy.build(place, template, self.authority)
+        return self._built[digest]
+
+
+def _restate_concurrency(connection: Connection, function_name: str) -> None:
+    """Set the concurrency of a function's queue once more, as a number.
+
+    The emulator keeps a number that comes from a template's parameter as text, which its poller then fails to compare.
+    """
+    functions = connection.lambda_functions()
+    for mapping in functions.list_event_source_mappings(FunctionName=function_name)["EventSourceMappings"]:
+        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
+
+
+def _simulator(settings: SimulatorSettings) -> RunningSimulator:
+    try:
+        with shielded():  # half a second: interrupted in the middle of it, the simulator would complain
+            return start_simulator(settings)
+    except RuntimeError as error:
+        raise OperationError(f"{error}.", "What it wrote is above.") from error
+
+
+@contextmanager
+def local_stack(
+    stack: str = DEFAULT_STACK,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    template: Path = deploy.TEMPLATE,
+    describe_url: str | None = None,
+    port: int = 0,
+    latency_s: float = 0.5,
+    report: Report = _say_nothing,
+) -> Iterator[LocalStack]:
+    """Start a cloud with one stack in it; see `LocalCloud` and its `deploy`. Everything is gone when the block ends."""
+    with LocalCloud(describe_url=describe_url, port=port, latency_s=latency_s, report=report) as cloud:
+        yield cloud.deploy(stack, parameters=parameters, template=template)

@@ -1,0 +1,80 @@
+"""The two locked tool environments (AWS SAM CLI, MiniStack) and the `uv` that makes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from imagescribe_ops.errors import OperationError
+from imagescribe_ops.local.processes import Child
+
+PROJECT_DIRECTORY = Path(__file__).resolve().parents[3]
+"""The checkout that this package runs from: template, functions and locked tools are found in it."""
+
+SYNC_SECONDS = 300.0
+"""A first run downloads about 60 MB for the SAM CLI."""
+
+
+class Tool(StrEnum):
+    """A tool with an environment of its own, as their dependencies contradict each other."""
+
+    SAM = "sam"
+    MINISTACK = "ministack"
+
+
+def find_uv() -> str:
+    """Return the path of `uv`: the one that runs us, the one installed beside our interpreter, or the one on PATH.
+
+    Raises
+    ------
+    OperationError
+        There is none.
+    """
+    candidates = [os.environ.get("UV", ""), str(Path(sys.executable).with_name("uv"))]
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    found = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.base_prefix) / "bin"))
+    if not found:
+        raise OperationError("uv was not found.", "Install it with `pip install uv`, and run this by `uv run`.")
+    return found
+
+
+def tool_binaries(tool: Tool) -> Path:
+    """Bring a tool's environment in line with its lock file and return its directory of programs.
+
+    Takes some 30 s when the environment is new, a fraction of a second later on.
+
+    Raises
+    ------
+    OperationError
+        The environment could not be made (no network, say).
+    """
+    project = PROJECT_DIRECTORY / "infra" / "tools" / tool
+    if not (project / "uv.lock").is_file():
+        raise OperationError(
+            f"{project} is missing.", "Run `imagescribe` from a checkout of the project: `uv run imagescribe …`."
+        )
+    # Of uv's own settings these would move the environment or choose another Python than the project says.
+    ignored = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PROJECT", "UV_WORKING_DIR", "UV_NO_SYNC", "UV_FROZEN"}
+    environment = {name: value for name, value in os.environ.items() if name not in ignored}
+    with TemporaryFile() as log:
+        command = [find_uv(), "sync", "--project", str(project), "--locked", "--no-progress"]
+        with Child(command, environment=environment, output=log) as sync:
+            try:
+                status = sync.wait(SYNC_SECONDS)
+            except TimeoutError:
+                raise OperationError(
+                    f"Installing {tool} took longer than {SYNC_SECONDS:.0f} s.", "Check the network and try again."
+                ) from None
+        if status != 0:
+            log.seek(0)
+            raise OperationError(
+                f"Installing {tool} failed:\n{log.read().decode(errors='replace').strip()}",
+                f"Check the network and try again, or run `uv sync --project {project} --locked` yourself.",
+            )
+    return project / ".venv" / "bin"

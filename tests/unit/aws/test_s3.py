@@ -1,0 +1,324 @@
+"""An object is looked at without reading it, its URL names exactly it, and its other tags are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+from requests import Request
+from requests.sessions import Session
+
+from imagescribe.aws.s3 import HEAD_BYTES, URL_LIFE_SECONDS, Found, Objects, image_type, unfit
+from imagescribe.model.tags import TagState
+from tests.factories import make_deletion, make_picture, make_upload, unique
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_s3 import S3Client
+
+    from imagescribe.model.events import Upload
+
+KEYS = [
+    "pets/cat.png",
+    "holiday photos/Café + crème.png",
+    "100%25 sure%2F.jpg",
+    "?versionId=1#fragment&x=y.png",
+    "a/../b/./c..d/...",
+    "//double//slashes//",
+    " leading and trailing ",
+    "\u202eright-to-left.png",
+    "写真/🏔️.webp",
+    "back\\slash \"quoted\" 'single' <tag>.jpg",
+    "x" * 1024,
+    "é" * 512,
+]
+every_key = pytest.mark.parametrize("key", KEYS, ids=ascii)
+
+
+@pytest.fixture
+def objects(s3: S3Client) -> Objects:
+    return Objects(s3)
+
+
+def put(s3: S3Client, bucket: str, key: str, content: bytes, **more: Any) -> Upload:
+    """Put an object and give the upload that its event would tell of."""
+    answer = s3.put_object(Bucket=bucket, Key=key, Body=content, **more)
+    etag, version_id = answer["ETag"].strip('"'), answer.get("VersionId")
+    return make_upload(bucket=bucket, key=key, etag=etag, size=len(content), version_id=version_id)
+
+
+def fails(code: str, operation: str = "") -> Callable[..., Any]:
+    """What a client does instead, where one operation is refused."""
+
+    def call(_client: object, name: str, _arguments: object) -> Any:
+        if not operation or name == operation:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, name)
+        return {"TagSet": []}
+
+    return call
+
+
+def refuse(code: str, operation: str = "") -> Any:
+    return patch("botocore.client.BaseClient._make_api_call", fails(code, operation))
+
+
+# ── Inspect ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_look_gives_etag_size_and_first_bytes(objects: Objects, s3: S3Client, bucket: str) -> None:
+    picture = make_picture()
+    upload = put(s3, bucket, unique("key"), picture)
+    assert objects.inspect(upload) == Found(upload.etag, len(picture), None, picture[:HEAD_BYTES])
+
+
+@pytest.mark.parametrize("size", [1, HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + 1])
+def test_a_look_at_an_object_shorter_than_the_look_is_right_too(
+    size: int, objects: Objects, s3: S3Client, bucket: str
+) -> None:
+    upload = put(s3, bucket, unique("key"), b"x" * size)
+    assert objects.inspect(upload) == Found(upload.etag, size, None, b"x" * min(size, HEAD_BYTES))
+
+
+def test_an_empty_object_is_seen_as_one(objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, unique("key"), b"")
+    assert objects.inspect(upload) == Found(upload.etag, 0, None, b"")
+
+
+def test_a_look_sees_the_newest_version_and_says_which(objects: Objects, s3: S3Client, versioned_bucket: str) -> None:
+    key = unique("key")
+    old = put(s3, versioned_bucket, key, b"old")
+    new = put(s3, versioned_bucket, key, b"newer")
+    assert new.version_id != old.version_id
+    assert objects.inspect(old) == Found(new.etag, 5, new.version_id, b"newer")
+
+
+def test_the_null_version_is_none_since_it_can_be_overwritten(objects: Objects, s3: S3Client) -> None:
+    answer = {
+        "Body": StreamingBody(BytesIO(b"x"), 1),
+        "ETag": '"e"',
+        "ContentRange": "bytes 0-0/1",
+        "VersionId": "null",
+    }
+    with patch.object(s3, "get_object", return_value=answer):
+        assert objects.inspect(make_upload()) == Found("e", 1, None, b"x")
+
+
+@every_key
+def test_an_object_with_an_awkward_key_is_found(key: str, objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, key, f"of {key}".encode())
+    found = objects.inspect(upload)
+    assert found is not None
+    assert found.etag == upload.etag
+
+
+def test_nothing_is_found_where_nothing_is(objects: Objects, bucket: str) -> None:
+    assert objects.inspect(make_upload(bucket=bucket, key="missing")) is None
+    assert objects.inspect(make_deletion(bucket=bucket, key="missing")) is None
+    assert objects.inspect(make_upload(bucket="no-such-bucket-at-all")) is None
+
+
+def test_nothing_is_found_behind_a_delete_marker(objects: Objects, s3: S3Client, versioned_bucket: str) -> None:
+    upload = put(s3, versioned_bucket, unique("key"), b"content")
+    s3.delete_object(Bucket=upload.bucket, Key=upload.key)
+    assert objects.inspect(upload) is None
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "InternalError", "403"])
+def test_a_failure_is_not_taken_for_a_missing_object(code: str, objects: Objects) -> None:
+    with refuse(code), pytest.raises(ClientError, match=code):
+        objects.inspect(make_upload())
+    with refuse(code), pytest.raises(ClientError, match=code):
+        objects.look("bucket", "key")
+
+
+def test_an_object_that_goes_between_two_looks_at_it_is_missing(objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, unique("key"), b"")
+    with refuse("404", "HeadObject"), patch.object(s3, "get_object", side_effect=error("InvalidRange")):
+        assert objects.inspect(upload) is None
+
+
+def error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}}, "GetObject")
+
+
+# ── What is there now? ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_look_sees_an_overwrite_and_a_deletion(objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, unique("key"), b"first")
+    first = objects.look(bucket, upload.key)
+    assert first is not None
+    assert (first.etag, first.size, first.version_id) == (upload.etag, 5, None)
+    second = put(s3, bucket, upload.key, b"second")
+    found = objects.look(bucket, upload.key)
+    assert found is not None
+    assert found.etag == second.etag != upload.etag
+    s3.delete_object(Bucket=bucket, Key=upload.key)
+    assert objects.look(bucket, upload.key) is None
+
+
+# ── Fit for the endpoint ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("form", "kind"), [("JPEG", "jpeg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_what_the_endpoint_takes_is_known_by_its_first_bytes(form: str, kind: str) -> None:
+    picture = make_picture(form=form)
+    assert image_type(picture[:HEAD_BYTES]) == kind
+    assert unfit(Found("etag", len(picture), None, picture[:HEAD_BYTES]), max_bytes=len(picture)) is None
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF"])
+def test_other_pictures_are_not_taken(form: str) -> None:
+    assert image_type(make_picture(form=form)[:HEAD_BYTES]) is None
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"\xff\xd8", b"\x89PNG", b"RIFF", b"RIFF....WAVE", b"hello, I am a .jpg", b"<svg>", b"%PDF-1.7"]
+)
+def test_what_is_no_picture_is_unfit_whatever_it_is_called(head: bytes) -> None:
+    reason = unfit(Found("etag", 100, None, head), max_bytes=1000)
+    assert reason is not None
+    assert "not a JPEG, PNG or WebP" in reason
+
+
+def test_an_empty_object_is_unfit() -> None:
+    assert unfit(Found("etag", 0, None, b""), max_bytes=1000) == "the object is empty"
+
+
+def test_an_image_is_unfit_from_one_byte_over_the_limit() -> None:
+    head = make_picture()[:HEAD_BYTES]
+    assert unfit(Found("etag", 10_485_760, None, head), max_bytes=10_485_760) is None
+    reason = unfit(Found("etag", 10_485_761, None, head), max_bytes=10_485_760)
+    assert reason == "10,485,761 bytes, and MaxImageBytes is 10,485,760"
+
+
+# ── Presign ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_key
+@pytest.mark.parametrize("version_id", [None, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"])
+def test_a_url_names_exactly_the_upload_by_sigv4_on_the_regions_virtual_host(
+    key: str, version_id: str | None, objects: Objects, aws: boto3.Session
+) -> None:
+    parts = urlsplit(objects.presign(make_upload(key=key, version_id=version_id)))
+    query = parse_qs(parts.query, strict_parsing=True)
+    assert parts.scheme == "https"
+    assert parts.netloc == f"imagescribe-test.s3.{aws.region_name}.amazonaws.com"
+    assert unquote(parts.path) == f"/{key}"
+    assert parts.fragment == ""
+    assert query.get("versionId") == (None if version_id is None else [version_id])
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Credential"][0].endswith(f"/{aws.region_name}/s3/aws4_request")
+    assert query["X-Amz-Expires"] == [str(URL_LIFE_SECONDS)]
+    assert query["X-Amz-Security-Token"] == ["session/token+of=testing"]
+    assert len(query["X-Amz-Signature"][0]) == 64
+    assert not {"AWSAccessKeyId", "Signature"} & set(query)
+
+
+@every_key
+def test_an_http_client_asks_for_the_key_that_the_url_names(key: str, objects: Objects) -> None:
+    prepared = Session().prepare_request(Request("GET", objects.presign(make_upload(key=key))))
+    assert unquote(prepared.path_url.partition("?")[0]) == f"/{key}"
+
+
+def test_a_url_lives_for_minutes_since_the_provider_may_store_it() -> None:
+    assert URL_LIFE_SECONDS <= 300
+
+
+# ── Tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tags_of(s3: S3Client, upload: Upload) -> dict[str, str]:
+    version: dict[str, Any] = {"VersionId": upload.version_id} if upload.version_id else {}
+    answer = s3.get_object_tagging(Bucket=upload.bucket, Key=upload.key, **version)
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+
+@every_key
+def test_a_tag_is_written_and_the_others_kept(key: str, objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, key, b"content", Tagging="album=garden&owner=Ann")
+    assert objects.tag(upload, "prompt", "a cat") is TagState.WRITTEN
+    assert tags_of(s3, upload) == {"album": "garden", "owner": "Ann", "prompt": "a cat"}
+
+
+def test_a_tag_is_written_anew_and_no_second_time(objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, unique("key"), b"content")
+    for value in ("a cat", "a dog"):
+        assert objects.tag(upload, "prompt", value) is TagState.WRITTEN
+    assert tags_of(s3, upload) == {"prompt": "a dog"}
+    with patch.object(s3, "put_object_tagging") as write:
+        assert objects.tag(upload, "prompt", "a dog") is TagState.WRITTEN
+    assert not write.called
+
+
+def test_an_empty_value_is_a_tag_too(objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, unique("key"), b"content")
+    assert objects.tag(upload, "prompt", "") is TagState.WRITTEN
+    assert tags_of(s3, upload) == {"prompt": ""}
+
+
+def test_the_version_that_was_uploaded_is_tagged_and_not_a_later_one(
+    objects: Objects, s3: S3Client, versioned_bucket: str
+) -> None:
+    old = put(s3, versioned_bucket, unique("key"), b"old")
+    new = put(s3, versioned_bucket, old.key, b"new")
+    assert objects.tag(old, "prompt", "the old one") is TagState.WRITTEN
+    assert tags_of(s3, old) == {"prompt": "the old one"}
+    assert tags_of(s3, new) == {}
+
+
+def test_a_full_tag_set_keeps_the_users_tags(objects: Objects, s3: S3Client, bucket: str) -> None:
+    theirs = {f"user-{number}": "theirs" for number in range(10)}
+    upload = put(s3, bucket, unique("key"), b"content", Tagging="&".join(f"{k}={v}" for k, v in theirs.items()))
+    assert objects.tag(upload, "prompt", "a cat") is TagState.FULL
+    assert tags_of(s3, upload) == theirs
+
+
+def test_a_full_tag_set_with_ours_in_it_is_written_anew(objects: Objects, s3: S3Client, bucket: str) -> None:
+    tagging = "&".join(f"user-{number}=theirs" for number in range(9)) + "&prompt=old"
+    upload = put(s3, bucket, unique("key"), b"content", Tagging=tagging)
+    assert objects.tag(upload, "prompt", "new") is TagState.WRITTEN
+    assert tags_of(s3, upload)["prompt"] == "new"
+    assert len(tags_of(s3, upload)) == 10
+
+
+@pytest.mark.parametrize("operation", ["GetObjectTagging", "PutObjectTagging"])
+def test_tags_that_we_may_not_read_or_write_are_denied(operation: str, objects: Objects) -> None:
+    with refuse("AccessDenied", operation):
+        assert objects.tag(make_upload(), "prompt", "a cat") is TagState.DENIED
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey", "SlowDown", "InternalError"])
+def test_tags_that_can_not_be_read_are_never_written_since_that_would_erase_them(
+    code: str, objects: Objects, s3: S3Client
+) -> None:
+    with (
+        patch.object(s3, "get_object_tagging", side_effect=error(code)),
+        patch.object(s3, "put_object_tagging") as write,
+        suppress(ClientError),
+    ):
+        objects.tag(make_upload(), "prompt", "a cat")
+    assert not write.called
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError", "InvalidTag"])
+def test_another_failure_of_tagging_is_not_hidden(code: str, objects: Objects) -> None:
+    with refuse(code, "PutObjectTagging"), pytest.raises(ClientError, match=code):
+        objects.tag(make_upload(), "prompt", "a cat")
+
+
+def test_there_is_nothing_to_tag_where_the_object_is_gone(
+    objects: Objects, s3: S3Client, bucket: str, versioned_bucket: str
+) -> None:
+    assert objects.tag(make_upload(bucket=bucket, key="missing"), "prompt", "a cat") is None
+    assert objects.tag(make_upload(bucket="no-such-bucket-at-all"), "prompt", "a cat") is None
+    version = put(s3, versioned_bucket, unique("key"), b"content")
+    s3.delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id or "")
+    assert objects.tag(version, "prompt", "a cat") is None
