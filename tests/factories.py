@@ -94,11 +94,13 @@ def make_picture(colour: str = "navy", size: tuple[int, int] = (64, 48), form: s
 def eventbridge_body(event: Upload | Deletion) -> str:
     """What the template's rule sends: the key as it is."""
     described: dict[str, Any] = {"key": event.key, "sequencer": event.sequencer}
+    detail: dict[str, Any] = {"version": "0", "bucket": {"name": event.bucket}, "object": described}
     if isinstance(event, Upload):
         detail_type, time = "Object Created", event.uploaded_at
         described |= {"size": event.size, "etag": event.etag}
         if event.version_id is not None:
             described["version-id"] = event.version_id
+        detail |= {"requester": event.requester} if event.requester is not None else {}
     else:
         detail_type, time = "Object Deleted", event.deleted_at
     return json.dumps(
@@ -108,7 +110,7 @@ def eventbridge_body(event: Upload | Deletion) -> str:
             "detail-type": detail_type,
             "source": "aws.s3",
             "time": time,
-            "detail": {"version": "0", "bucket": {"name": event.bucket}, "object": described},
+            "detail": detail,
         }
     )
 
@@ -116,11 +118,14 @@ def eventbridge_body(event: Upload | Deletion) -> str:
 def s3_record(event: Upload | Deletion) -> dict[str, Any]:
     """One record of an S3 notification: the key form-encoded."""
     described: dict[str, Any] = {"key": quote_plus(event.key), "sequencer": event.sequencer}
+    identity: dict[str, Any] = {}
     if isinstance(event, Upload):
         name, time = "ObjectCreated:Put", event.uploaded_at
         described |= {"size": event.size, "eTag": event.etag}
         if event.version_id is not None:
             described["versionId"] = event.version_id
+        if event.requester is not None:
+            identity = {"userIdentity": {"principalId": event.requester}}
     else:
         name, time = "ObjectRemoved:Delete", event.deleted_at
     return {
@@ -128,6 +133,7 @@ def s3_record(event: Upload | Deletion) -> dict[str, Any]:
         "eventSource": "aws:s3",
         "eventTime": time,
         "eventName": name,
+        **identity,
         "s3": {"bucket": {"name": event.bucket}, "object": described},
     }
 

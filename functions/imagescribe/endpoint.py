@@ -24,9 +24,11 @@ from imagescribe.model.answers import (
     Rejected,
     Transient,
     classify,
+    cost_usd,
     is_spent,
-    redact,
+    number,
 )
+from imagescribe.model.text import clean, redact
 from imagescribe.model.times import iso_utc
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
@@ -35,6 +37,8 @@ ANSWER_TIMEOUT_SECONDS: Final = 60.0
 
 MAX_BODY_BYTES: Final = 131_072
 """More is not read. An item of DynamoDB holds 400 KB, an event of EventBridge 256 KB."""
+
+MAX_REQUEST_ID_LENGTH: Final = 200
 
 
 class _TlsAdapter(HTTPAdapter):
@@ -69,6 +73,8 @@ class Endpoint:
         How many calls are made side by side.
     answer_timeout_seconds
         None for ANSWER_TIMEOUT_SECONDS.
+    price_usd
+        What a call costs.
     clock
         Epoch seconds.
     """
@@ -78,10 +84,12 @@ class Endpoint:
         url: str,
         connections: int,
         answer_timeout_seconds: float | None = None,
+        price_usd: float = PRICE_USD,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._answer_timeout_seconds = answer_timeout_seconds or ANSWER_TIMEOUT_SECONDS
+        self._price_usd = price_usd
         self._clock = clock
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy and no .netrc of the machine comes between
@@ -91,16 +99,9 @@ class Endpoint:
     def describe(self, image_url: str, api_key: str) -> Answer:
         """Ask for the prompt of the image at a presigned URL. A call that is answered with 200 costs money."""
         started = self._clock()
+        deadline = started + self._answer_timeout_seconds
         try:
-            with self._session.post(
-                self._url,
-                json={"image_file": image_url},
-                headers={"x-api-key": api_key, "accept": "application/json"},
-                timeout=(CONNECT_TIMEOUT_SECONDS, self._answer_timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body, whole = _read_body(response, started + self._answer_timeout_seconds, self._clock)
+            response, body, whole = self._request("POST", self._url, api_key, deadline, {"image_file": image_url})
         except requests.ConnectTimeout:
             return Transient("no connection to the endpoint in time")
         except requests.Timeout:
@@ -108,41 +109,52 @@ class Endpoint:
         except requests.RequestException as error:
             # The text of a requests error can name the URL and is of no use to a reader; its class tells enough.
             return Transient(f"the connection failed ({_innermost(error).__name__})", may_be_billed=_was_sent(error))
-        text = redact(body.decode("utf-8", errors="replace"), api_key)
         if response.status_code == 200:
-            if not whole and not text:
+            if not whole and not body:
                 return Transient("200, but the body broke off before its first byte", may_be_billed=True)
+            request_id = response.headers.get("x-request-id")
+            latency_seconds = number(response.headers.get("x-generation-time"))
+            now = self._clock()
             return Description(
-                body=text,
-                cost_usd=_number(response.headers.get("x-cost"), PRICE_USD),
-                latency_seconds=_number(response.headers.get("x-generation-time"), self._clock() - started),
-                request_id=response.headers.get("x-request-id"),
-                described_at=iso_utc(self._clock()),
+                body=body,
+                cost_usd=cost_usd(response.headers.get("x-cost"), self._price_usd),
+                latency_seconds=round(latency_seconds if 0 <= latency_seconds < 1e6 else now - started, 6),
+                request_id=request_id and clean(redact(request_id, api_key))[:MAX_REQUEST_ID_LENGTH],
+                described_at=iso_utc(now),
             )
-        answer = classify(response.status_code, response.headers, text, self._clock())
+        answer = classify(response.status_code, response.headers, body, self._clock(), self._price_usd)
         if response.status_code == 406 and isinstance(answer, Rejected):
-            match self._balance_is_spent(api_key):
+            match self._balance_is_spent(api_key, deadline):
                 case True:
                     return AccountFault(answer.detail)
                 case None:
                     return Transient(f"{answer.detail} (and the balance could not be looked up)")
         return answer
 
-    def _balance_is_spent(self, api_key: str) -> bool | None:
-        """Ask for the balance, since a 406 did not say whether it is for want of credits. None where it is not told."""
+    def _balance_is_spent(self, api_key: str, deadline: float) -> bool | None:
+        """Look the balance up, since a 406 did not say whether it is for want of credits. None where it is unknown."""
         try:
-            response = self._session.get(
-                urljoin(self._url, "get-user-credits"),
-                headers={"x-api-key": api_key},
-                timeout=CONNECT_TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
-            if response.status_code != 200:
-                return None
-            balance = response.json()
-        except (requests.RequestException, ValueError):
+            response, body, whole = self._request("GET", urljoin(self._url, "get-user-credits"), api_key, deadline)
+        except requests.RequestException:
             return None
-        return is_spent(balance)
+        return is_spent(body, self._price_usd) if whole and response.status_code == 200 else None
+
+    def _request(
+        self, method: str, url: str, api_key: str, deadline: float, content: dict[str, str] | None = None
+    ) -> tuple[requests.Response, str, bool]:
+        """Return a response, its body as far as it came until the deadline, and whether that is the whole."""
+        left_seconds = max(deadline - self._clock(), 0.001)
+        with self._session.request(
+            method,
+            url,
+            json=content,
+            headers={"x-api-key": api_key, "accept": "application/json"},
+            timeout=(min(CONNECT_TIMEOUT_SECONDS, left_seconds), left_seconds),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body, whole = _read_body(response, deadline, self._clock)
+        return response, redact(body.decode("utf-8", errors="replace"), api_key), whole
 
 
 def _read_body(response: requests.Response, deadline: float, clock: Callable[[], float]) -> tuple[bytes, bool]:
@@ -173,12 +185,3 @@ def _innermost(error: BaseException) -> type[BaseException]:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return type(error)
-
-
-def _number(text: str | None, otherwise: float) -> float:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return otherwise
-    # Rounded, since DynamoDB refuses a number like 1e-200.
-    return round(number, 6) if 0 <= number < 1e6 else otherwise

@@ -15,3 +15,7 @@ class MalformedMessageError(ImageScribeError):
 
 class NoApiKeyError(ImageScribeError):
     """The secret holds no API key yet."""
+
+
+class OutOfTimeError(ImageScribeError):
+    """The invocation is over: what is left of an image's way is for its next delivery."""

@@ -1,8 +1,8 @@
-"""The way of one image: inspect, claim, describe, tag, record; what there is to announce comes with the outcome."""
+"""The way of one image: inspect, open its record, claim its content, call the endpoint, save, tag, record."""
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -11,265 +11,296 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.aws.eventbridge import ImageDescribed
-from imagescribe.aws.s3 import Found, Objects, unfit
+from imagescribe.aws.s3 import ObjectHead, Objects, skip_reason
 from imagescribe.aws.secrets import ApiKey
-from imagescribe.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
+from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
-from imagescribe.meter import Grant, Meter, Wait
-from imagescribe.model.answers import AccountFault, Answer, Description, Limited, Refusal, Rejected, Transient
+from imagescribe.log import logger
+from imagescribe.model.answers import (
+    AccountFault,
+    Answer,
+    Description,
+    Limited,
+    Refusal,
+    Rejected,
+    Transient,
+    error_words,
+)
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Deletion, ObjectEvent, Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.model.tags import tag_value
 from imagescribe.settings import Settings
-from imagescribe.stores.catalog import Begun, Catalog, Finished, Status, Superseded
-from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Busy, Claimed, Ledger
-from imagescribe.turns import MOST_WAIT_SECONDS, Turn
+from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
+from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Claimed, ClaimedElsewhere, Ledger, content_key
+from imagescribe.stores.lookup import Known
+from imagescribe.throttle import Permit, RetryAt, Throttle, ThrottleBusyError
 
-SECONDS_AROUND_A_CALL: Final = CONNECT_TIMEOUT_SECONDS + 15
-"""What must be left of an invocation beside the wait for an answer: connecting, and saving it."""
+FRESH_SECONDS: Final = 2.5
+"""How long before it is paid for an object may have been inspected: most starts come sooner."""
 
-STALE_SECONDS: Final = 2.5
-"""After so long the object is looked at again before it is paid for: most starts come sooner."""
-
-LOOK_AGAIN_SECONDS: Final = 0.5
+FRESH_SECONDS_FOR_TAGS: Final = 0.5
 """The same before it is tagged: saving may have taken its time."""
 
-BUSY_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
-
-type Look = tuple[float, Found | None]
-"""Since when what was found may have changed (epoch seconds), and what that was."""
+CLAIMED_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """One delivery of one message, as far as the way of its image depends on it.
+class Job:
+    """One delivery of one event, as its batch found it.
 
     Attributes
     ----------
     holder
-        Who it is in the ledger; no two tries share it.
-    is_first
-        Whether no try before it can have begun with the message.
+        Who claims content for it in the ledger; no two deliveries share it.
     ends_at
         When the invocation ends, in epoch seconds.
-    turn
-        The image's turn at the endpoint.
-    ahead
-        A look at the object that was begun before its turn was known; None where there was none.
+    is_first
+        Whether nobody can have worked at it before.
+    known
+        What the tables said of it.
+    permit
+        For its call; None where none seemed necessary.
     """
 
+    event: ObjectEvent
     holder: str
-    is_first: bool
     ends_at: float
-    turn: Turn
-    ahead: Future[Look] | None = None
+    is_first: bool = True
+    known: Known = field(default=Known())
+    permit: Permit | None = None
+
+    @property
+    def needs_call(self) -> bool:
+        """Whether it seems that the endpoint has to be called for it."""
+        if not isinstance(self.event, Upload) or self.known.content is not None:
+            return False
+        return not isinstance(self.known.standing(self.event), AlreadyFinal | Stale)
+
+    @property
+    def content(self) -> str:
+        """The key of its content in the ledger."""
+        return content_key(self.event)["content"] if isinstance(self.event, Upload) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the way of an image leads past."""
+    """Whom an image meets on its way."""
 
     settings: Settings
     objects: Objects
     ledger: Ledger
     catalog: Catalog
     api_key: ApiKey
-    meter: Meter
+    throttle: Throttle
     endpoint: Endpoint
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
 
-    def turn(self, grant: Grant | None) -> Turn:
-        """Return the turn of an image: with its start, or (None) one that asks when it comes to its call."""
-        return Turn(self.meter, grant, self.clock, self.sleep)
-
-    def look(self, event: ObjectEvent) -> Look:
-        """Inspect the object an event tells of."""
-        return self.clock(), self.objects.inspect(event)
-
-    def process(self, event: ObjectEvent, this_try: Try) -> Outcome:
+    def describe(self, job: Job) -> Outcome:
         """Lead one image its whole way, as far as it gets this time."""
-        looked_at, found = this_try.ahead.result() if this_try.ahead else self.look(event)
-        if found is None:
-            self.catalog.remove(event)
-            return Done("the object is gone")
-        if found.size == 0 and event.key.endswith("/"):
-            return Done("a folder of the console")
-        if isinstance(event, Deletion):
-            if found.version_id is None:
-                return Done("another upload came after the deletion, with an event of its own")
-            # A version or a delete marker was deleted, and what was under it is current again.
-            event = Upload(
-                event.bucket,
-                event.key,
-                found.version_id,
-                found.etag,
-                found.size,
-                event.sequencer,
-                event.deleted_at,
-            )
-        if (found.etag, found.version_id) != (event.etag, event.version_id):
-            return Done("superseded by a later upload, with an event of its own")
+        with ExitStack() as if_not_called, ExitStack() as if_not_paid:
+            if job.permit:
+                if_not_called.callback(self._release, job.permit)
 
-        match self.catalog.begin(event):
-            case Superseded():
-                return Done("superseded by a later event")
-            case Finished(status, prompt):
-                # If it came to its end in an earlier try of this very message, the event may not have been sent.
-                return Done(status, ImageDescribed(event, prompt) if prompt and not this_try.is_first else None)
-            case Begun() as record:
-                pass
+            # Inspect: what is in the bucket now, whatever the event says of it?
+            inspected_at = self.clock()
+            head = self.objects.inspect(job.event)
+            if head is None:
+                self.catalog.remove(job.event)
+                return Done("the object is gone")
+            if head.size == 0 and job.event.key.endswith("/"):
+                return Done("a folder of the console")
+            upload = job.event if isinstance(job.event, Upload) else _uncovered(job.event, head, job.known)
+            if isinstance(upload, Done):
+                return upload
+            if (head.etag, head.version_id) != (upload.etag, upload.version_id):
+                return Done("stale: a later upload has an event of its own")
 
-        if reason := unfit(found, self.settings.max_image_bytes):
-            return self._close(event, record, Status.SKIPPED, reason)
+            # Open its record, which an older event may not.
+            match job.known.standing(upload) or self.catalog.open(upload):
+                case Opened(attempts):
+                    pass
+                case AlreadyFinal() | Stale() as ended:
+                    return already_done(upload, ended, is_first=job.is_first)
+            if reason := skip_reason(head, self.settings.max_image_bytes):
+                return self._close(upload, attempts, Status.SKIPPED, reason)
 
-        match self.ledger.claim(event, this_try.holder, this_try.ends_at):
-            case Busy(lease_until):
-                return self._wait(event, record, "the same picture is being described", self._after_busy(lease_until))
-            case Description() as description:
-                return self._finish(event, record, description, looked_at)
-            case Claimed():
-                return self._pay(event, record, this_try, looked_at)
+            # Claim its content, unless that is paid for.
+            match self.ledger.claim(upload, job.holder, job.ends_at):
+                case ClaimedElsewhere() as claimed:
+                    return self._wait(upload, attempts, self.claimed_wait(claimed))
+                case Description() as description:
+                    return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+                case Claimed():
+                    if_not_paid.callback(self.ledger.release, upload, job.holder)
 
-    def _pay(self, upload: Upload, record: Begun, this_try: Try, looked_at: float) -> Outcome:
-        """Make the paid call for a claimed upload, and give the claim back unless it was paid for."""
-        paid = False
-        try:
-            called = self._call_in_turn(upload, record, this_try, looked_at)
-            if isinstance(called, Outcome):
-                return called
-            grant, answer = called
+            # Call the endpoint, at the time that the throttle permits.
+            permit = job.permit or self.throttle.acquire()[0]
+            if isinstance(permit, RetryAt):
+                return self._wait(upload, attempts, Deferred(permit.time, permit.why))
+            if not job.permit:
+                if_not_called.callback(self._release, permit)
+            self.sleep(max(0.0, permit.start.at - self.clock()))
+            if job.ends_at - self.clock() < self.settings.call_seconds:
+                return self._wait(upload, attempts, Deferred(self.clock(), "no time was left for a call"))
+            if self.clock() - inspected_at > FRESH_SECONDS:
+                inspected_at = self.clock()
+                if not self._is_current(upload):
+                    return self._overwritten(upload)
+            if_not_called.pop_all()
+            answer = self._call(upload)
             if not isinstance(answer, Description):
-                self.meter.report(grant, answer)
-                return self._refused(upload, record, answer)
-            looked_at = -inf
-            if upload.version_id is None:
-                looked_at = self.clock()
-                if not self._is_current(upload, this_try.ends_at):
-                    # The endpoint may have read the new picture, so nobody knows what was described.
-                    self.meter.report(grant, answer)
-                    return self._overtaken(upload)
-            paid = True
-            description = self.ledger.save(upload, answer, this_try.ends_at)
-            self.meter.report(grant, answer)
-            return self._finish(upload, record, description, looked_at)
-        finally:
-            if not paid:
-                self.ledger.release(upload, this_try.holder)
+                return self._refused(upload, attempts, answer, self._record(permit, answer))
 
-    def _call_in_turn(
-        self, upload: Upload, record: Begun, this_try: Try, looked_at: float
-    ) -> tuple[Grant, Answer] | Outcome:
-        """Call the endpoint when the meter says so, again where it was too early for it but the next turn is near."""
+            # Save what is paid for before anything else. Of an object overwritten meanwhile nobody knows what it is of.
+            inspected_at = -inf
+            if upload.version_id is None:
+                inspected_at = self.clock()
+                if not self._is_current(upload, job.ends_at):
+                    self._record(permit, answer)
+                    return self._overwritten(upload)
+            if_not_paid.pop_all()
+            description = self.ledger.save(upload, answer, job.ends_at)
+            self._record(permit, answer)
+            return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+
+    def _call(self, upload: Upload) -> Answer:
+        """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
         try:
             key = self.api_key.get()
-        except NoApiKeyError as error:
-            self.meter.account_fault(str(error), this_try.turn.grant)
-            return self._refused(upload, record, AccountFault(str(error)))
-        give_up_at, refusal = self.clock() + MOST_WAIT_SECONDS, Limited("", until=None)
-        while True:
-            granted = this_try.turn.come(give_up_at)
-            if isinstance(granted, Wait):
-                until = max(granted.until, refusal.until or 0.0)
-                return self._wait(upload, record, refusal.detail or granted.why, until)
-            if this_try.ends_at - self.clock() < SECONDS_AROUND_A_CALL + self.settings.answer_timeout_seconds:
-                return self._wait(upload, record, "no time was left for a call", self.clock())
-            if self.clock() - looked_at > STALE_SECONDS:
-                looked_at = self.clock()
-                if not self._is_current(upload):
-                    return self._overtaken(upload)
             url = self.objects.presign(upload)
-            this_try.turn.use()
-            answer = self._call(url, key)
-            if not isinstance(answer, Limited) or self.clock() >= give_up_at:
-                return granted, answer
-            self.meter.report(granted, answer)
-            refusal = answer
-
-    def _call(self, url: str, key: str) -> Answer:
-        """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
-        answer = self.endpoint.describe(url, key)
-        if isinstance(answer, AccountFault) and answer.concerns_key:
-            try:
-                fresh = self.api_key.get(refused=key)
-            except NoApiKeyError as error:
-                return AccountFault(str(error))
-            if fresh != key:
+            answer = self.endpoint.describe(url, key)
+            if isinstance(answer, AccountFault) and answer.concerns_key and (fresh := self.api_key.get(key)) != key:
                 return self.endpoint.describe(url, fresh)
+        except NoApiKeyError as error:
+            return AccountFault(str(error))
         return answer
 
-    def _refused(self, upload: Upload, record: Begun, answer: Refusal) -> Outcome:
+    def _refused(self, upload: Upload, attempts: int, answer: Refusal, retry: RetryAt | None) -> Outcome:
         """Say what becomes of an image whose call brought no description."""
         match answer:
-            case Limited(detail, until):
-                reset = until if until is not None else self.clock() + self.settings.retry_base_seconds
-                # Everyone is told the same time: come back spread over the seconds after it.
-                spread = full_jitter(self.settings.retry_base_seconds, 1, self.random)
-                return self._wait(upload, record, detail, reset + spread)
-            case AccountFault(detail):
-                pause = self.meter.wait_of_pause()
-                return self._wait(upload, record, detail, pause.until if pause else self.clock())
+            case Limited(detail) | AccountFault(detail):
+                until = retry.time if retry else self.clock() + self._backoff(1)
+                return self._wait(upload, attempts, Deferred(until, detail))
             case Rejected(detail):
-                return self._close(upload, record, Status.REJECTED, detail)
+                return self._close(upload, attempts, Status.REJECTED, detail)
             case Transient(detail):
-                attempts = record.attempts + 1
-                if attempts >= self.settings.max_attempts:
-                    self.catalog.give_up(upload, Status.DEAD, detail, attempts)
-                    return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}")
-                wait = full_jitter(self.settings.retry_base_seconds, attempts, self.random)
-                return self._wait(upload, Begun(record.status, attempts), detail, self.clock() + wait)
+                attempts += 1
+                if attempts < self.settings.max_attempts:
+                    return self._wait(upload, attempts, Deferred(self.clock() + self._backoff(attempts), detail))
+                self.catalog.give_up(upload, Status.DEAD, detail, attempts)
+                return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}")
 
-    def _finish(self, upload: Upload, record: Begun, description: Description, looked_at: float) -> Outcome:
+    def _finish(
+        self, upload: Upload, attempts: int, description: Description, ends_at: float, inspected_at: float
+    ) -> Outcome:
         """Tag and record a description that is paid for."""
         prompt = description.prompt
         if prompt is None:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
-            self.catalog.give_up(upload, Status.DEAD, detail, record.attempts)
-            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {description.body[:200]}")
-        if self.clock() - looked_at > LOOK_AGAIN_SECONDS and not self._is_current(upload):
-            return self._overtaken(upload)
-        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt))
+            self.catalog.give_up(upload, Status.DEAD, detail, attempts)
+            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {error_words(description.body)[:200]}")
+        if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
+            return self._overwritten(upload)
+        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
         if tags is None:
-            return self._overtaken(upload)
-        standing = self.catalog.describe(upload, description.described_at, prompt, tags, record.attempts)
-        if standing != prompt:
-            if standing and upload.version_id is None:
+            return self._overwritten(upload)
+        recorded = self.catalog.describe(upload, description.described_at, prompt, tags, attempts)
+        if recorded != prompt:
+            if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
-                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(standing))
-            return Done("superseded by a later event")
+                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
+            return Done("stale: a later event has a record")
         return Done("described", ImageDescribed(upload, prompt))
 
-    def _close(self, upload: Upload, record: Begun, status: Status, reason: str) -> Outcome:
+    def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""
         if not self._is_current(upload):
-            return self._overtaken(upload)
-        self.catalog.give_up(upload, status, reason, record.attempts)
+            return self._overwritten(upload)
+        self.catalog.give_up(upload, status, reason, attempts)
         return Done(status)
+
+    def _wait(self, upload: Upload, attempts: int, deferred: Deferred) -> Outcome:
+        if not self.catalog.wait(upload, deferred, attempts):
+            return Done("stale: a later event has a record")
+        return deferred
+
+    def _overwritten(self, upload: Upload) -> Outcome:
+        """Leave an image to the event of whoever overwrote or deleted it."""
+        # That event may be done already: then nobody else would take out a record that was opened after it.
+        self.catalog.remove(upload)
+        return Done("overwritten or deleted meanwhile, with an event of its own")
 
     def _is_current(self, upload: Upload, deadline: float = 0.0) -> bool:
         """Whether the object is still this upload; tried until the deadline, after a call whose answer hangs on it."""
         while True:
             try:
-                found = self.objects.look(upload.bucket, upload.key)
+                head = self.objects.head(upload)
             except (ClientError, BotoCoreError):
                 if self.clock() + SAVE_RETRY_SECONDS >= deadline:
                     raise
                 self.sleep(SAVE_RETRY_SECONDS)
             else:
-                return found is not None and (found.etag, found.version_id) == (upload.etag, upload.version_id)
+                return head is not None and (head.etag, head.version_id) == (upload.etag, upload.version_id)
 
-    def _overtaken(self, upload: Upload) -> Outcome:
-        """Leave an image to the event of whoever overwrote or deleted it."""
-        # That event may be done already: then nobody else would take out a record that was begun after it.
-        self.catalog.remove(upload)
-        return Done("overwritten or deleted meanwhile, with an event of its own")
+    def _release(self, permit: Permit) -> None:
+        """Return a permit that was not used, if the throttle can be reached."""
+        try:
+            self.throttle.release(permit)
+        except (ClientError, BotoCoreError, ThrottleBusyError):
+            # Nobody starts in its place, and its price counts as spent until the day is over.
+            logger.exception("a permit could not be released")
 
-    def _wait(self, upload: Upload, record: Begun, why: str, until: float) -> Outcome:
-        if not self.catalog.wait(upload, why, record.attempts, until):
-            return Done("superseded by a later event")
-        return Deferred(until, why)
+    def _record(self, permit: Permit, answer: Answer) -> RetryAt | None:
+        """Tell the throttle what a call brought, if it can be reached: what was paid for is not lost over it."""
+        try:
+            return self.throttle.record(permit, answer)
+        except (ClientError, BotoCoreError, ThrottleBusyError):
+            logger.exception("an answer could not be recorded in the throttle")
+            return None
 
-    def _after_busy(self, lease_until: float) -> float:
-        return min(lease_until, self.clock() + self.random.uniform(0.5, 1.0) * BUSY_WAIT_SECONDS)
+    def _backoff(self, attempts: int) -> float:
+        return full_jitter(self.settings.retry_base_seconds, attempts, self.random)
+
+    def claimed_wait(self, claimed: ClaimedElsewhere) -> Deferred:
+        """Return until when an image waits whose content is being described for another one."""
+        seconds = self.random.uniform(0.5, 1.0) * CLAIMED_WAIT_SECONDS
+        return Deferred(min(claimed.lease_until, self.clock() + seconds), "the same picture is being described")
+
+
+def already_done(upload: Upload, ended: AlreadyFinal | Stale, *, is_first: bool) -> Done:
+    """Return what is left to do for an upload that came to its end before."""
+    match ended:
+        case AlreadyFinal(status, prompt):
+            # If that was in an earlier delivery of this very message, the event may not have been sent.
+            return Done(status, ImageDescribed(upload, prompt) if prompt and not is_first else None)
+        case Stale():
+            return Done("stale: a later event has a record")
+
+
+def _uncovered(deletion: Deletion, head: ObjectHead, known: Known) -> Upload | Done:
+    """Return the version that a deletion made current again, or why there is nothing to do for what is there."""
+    if head.version_id is None:
+        return Done("another upload came after the deletion, with an event of its own")
+    if deletion.expired:
+        return Done("a noncurrent version expired; the current one stays as it is")
+    record = known.record
+    if (
+        record
+        and (record.etag, record.version_id) == (head.etag, head.version_id)
+        and (
+            record.sequencer != deletion.sequencer  # or it came before, and opened the record itself
+        )
+    ):
+        return Done("a noncurrent version was deleted; the current one stays as it is")
+    return Upload(
+        deletion.bucket,
+        deletion.key,
+        head.version_id,
+        head.etag,
+        head.size,
+        deletion.sequencer,
+        deletion.deleted_at,
+    )

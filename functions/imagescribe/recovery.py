@@ -1,4 +1,4 @@
-"""What happens every minute without a person: intake follows the pause, and dead letters that can heal come back."""
+"""What happens every minute without a person: intake follows the breaker, and dead letters that can heal come back."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Final
 
 from imagescribe.aws.dead_letters import DeadLetters
 from imagescribe.aws.mappings import Mappings
-from imagescribe.meter import Meter
-from imagescribe.meter_item import Reading
+from imagescribe.stores.notebook import Notebook, Notes
+from imagescribe.throttle import RetryAt, Throttle
 
 LONG_PAUSE_SECONDS: Final = 120.0
 """A pause that lasts this much longer disables the mappings: the function that would enable them runs each minute."""
 
-LOOK_AGAIN_SECONDS: Final = 3600.0
-"""Letters that stay are not looked through each minute: each look is a request for every one of them."""
+READ_AGAIN_SECONDS: Final = 900.0
+"""Dead letters that stay are not looked through each minute: each time is a request for every ten of them."""
 
-MORE_LETTERS: Final = -1  # left by a run that stopped at its bound: no depth equals it, so the next one goes on
+UNKNOWN: Final = -1  # remaining after a run that stopped at its bound: no depth equals it, so the next one goes on
 
-REDRIVES_EACH_RUN: Final = 100
+MAX_REDRIVES_A_RUN: Final = 100
 """Gently: an endpoint that has just got well is not met by all dead letters at once."""
 
 
@@ -31,11 +31,11 @@ class Recovered:
     Attributes
     ----------
     mappings
-        What became of the mappings: `enabled`, `disabled`, or nothing.
+        What became of the event source mappings: `enabled`, `disabled`, or nothing.
     paused
-        Why intake is paused, if it is.
+        Why no calls are made, if none are.
     redriven
-        Letters sent back, by reason.
+        Dead letters sent back, by reason.
     """
 
     mappings: str = ""
@@ -43,37 +43,43 @@ class Recovered:
     redriven: dict[str, int] = field(default_factory=dict)
 
 
-def recover(
-    meter: Meter, mappings: Mappings, dead_letters: DeadLetters, clock: Callable[[], float] = time.time
-) -> Recovered:
-    """Do it once."""
-    reading = meter.read()
-    pause = meter.paused(reading)
-    is_long = pause is not None and pause.until - clock() > LONG_PAUSE_SECONDS
-    switched = ""
-    if is_long and not reading.is_switched_off and mappings.enable(enabled=False):
-        meter.switch(off=True)
-        switched = "disabled"
-    elif pause is None and reading.is_switched_off and mappings.enable(enabled=True):
-        # The first message that comes through is the meter's probe.
-        meter.switch(off=False)
-        switched = "enabled"
-    redriven: dict[str, int] = {}
-    if pause is None:
-        # Where the last call failed, or a pause waits for its probe, one letter shows whether the endpoint is well:
-        # it may be the only message that is left.
-        is_well = reading.paused_until == 0 and reading.failures == 0
-        redriven = _redrive(meter, reading, dead_letters, REDRIVES_EACH_RUN if is_well else 1, clock())
-    return Recovered(switched, pause.why if pause else "", redriven)
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Whom a run of recovery meets."""
 
+    throttle: Throttle
+    notebook: Notebook
+    mappings: Mappings
+    dead_letters: DeadLetters
+    clock: Callable[[], float] = time.time
 
-def _redrive(meter: Meter, reading: Reading, dead_letters: DeadLetters, most: int, now: float) -> dict[str, int]:
-    """Bring back the dead letters that heal, unless they are the same ones that stayed the last time."""
-    depth = dead_letters.depth()
-    if not depth or (depth == reading.letters_left and now - reading.letters_looked_at < LOOK_AGAIN_SECONDS):
-        return {}
-    # A probe costs its letter no redrive: an outage that outlasts them all would leave it dead for good. What probes
-    # may cost is bounded by the pause that their failures begin.
-    sent = dead_letters.redrive(lambda letter: letter.heals, most, is_probe=most == 1)
-    meter.note_letters(MORE_LETTERS if sent.total() >= most else depth - sent.total())
-    return {str(reason): count for reason, count in sent.items()}
+    def run(self) -> Recovered:
+        """Do once what is due."""
+        pause, notes = self.throttle.refusal(), self.notebook.read()
+        switched = self._switch(pause, notes)
+        return Recovered(switched, pause.why if pause else "", {} if pause else self._redrive(notes))
+
+    def _switch(self, pause: RetryAt | None, notes: Notes) -> str:
+        """Disable the mappings in a long pause, so that a waiting backlog costs nothing, and enable them after it."""
+        is_long = pause is not None and pause.time - self.clock() > LONG_PAUSE_SECONDS
+        if is_long and not notes.intake_disabled and self.mappings.enable(enabled=False):
+            self.notebook.note_intake(disabled=True)
+            return "disabled"
+        if pause is None and notes.intake_disabled and self.mappings.enable(enabled=True):
+            # The first call that comes through is the breaker's probe.
+            self.notebook.note_intake(disabled=False)
+            return "enabled"
+        return ""
+
+    def _redrive(self, notes: Notes) -> dict[str, int]:
+        """Bring back the dead letters that heal, unless they are the same ones that stayed the last time."""
+        depth, now = self.dead_letters.depth(), self.clock()
+        if not depth or (depth == notes.dlq_remaining and now - notes.dlq_read_at < READ_AGAIN_SECONDS):
+            return {}
+        # Where the last call failed, or the breaker waits for its probe, one dead letter shows whether the endpoint is
+        # well: it may be the only message that is left.
+        breaker = self.throttle.state().breaker
+        most = 1 if breaker.open_until or breaker.failures else MAX_REDRIVES_A_RUN
+        redriven = self.dead_letters.redrive(lambda dead_letter: dead_letter.is_retryable(now), most)
+        self.notebook.note_dead_letters(UNKNOWN if redriven.more else depth - redriven.by_reason.total(), now)
+        return {str(reason): count for reason, count in redriven.by_reason.items()}

@@ -7,6 +7,8 @@ from typing import Self
 
 from imagescribe.errors import SettingsError
 
+SECONDS_AROUND_AN_ANSWER = 20.0  # 5 to connect, 15 to save what was paid for
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,6 +26,8 @@ class Settings:
         The object tag that takes the prompt.
     max_requests_per_minute, daily_budget_usd
         0 where there is no such limit.
+    price_per_call_usd
+        What a call is known to cost by the endpoint's price list.
     """
 
     describe_url: str
@@ -39,6 +43,12 @@ class Settings:
     prompt_tag_key: str
     max_requests_per_minute: float
     daily_budget_usd: float
+    price_per_call_usd: float
+
+    @property
+    def call_seconds(self) -> float:
+        """How long a call may take at the most: to connect, to answer, and for its answer to be saved."""
+        return self.answer_timeout_seconds + SECONDS_AROUND_AN_ANSWER
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -80,4 +90,5 @@ class Settings:
             prompt_tag_key=text("PROMPT_TAG_KEY"),
             max_requests_per_minute=number("MAX_REQUESTS_PER_MINUTE", 0),
             daily_budget_usd=number("DAILY_BUDGET_USD", 0),
+            price_per_call_usd=number("PRICE_PER_CALL_USD", 0.0001),
         )

@@ -12,7 +12,9 @@ The indexes hold keys only, so the records themselves are fetched by BatchGetIte
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from heapq import merge
@@ -31,6 +33,7 @@ BATCH_GET_LIMIT = 100
 """Items in one BatchGetItem: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 BATCH_GET_TRIES = 8
+WALK_SIDE_BY_SIDE = 4  # the index tells of keys faster than one request after the other fetches their records
 COUNT_PAGES = 20
 """Pages of 1 MB (about 5,000 keys each) that are read for one count; further on it says "at least"."""
 
@@ -156,19 +159,41 @@ class CatalogView:
             records = [record for record in records if record.status == status]
         return Page(records=records, more=bool(limit) and len(wanted) > limit)
 
-    def get_many(self, images: Iterable[str]) -> list[ImageRecord]:
-        """Return the records of images, in the same order, leaving out those that have none."""
+    def walk(self, bucket: str, prefix: str = "") -> Iterator[ImageRecord]:
+        """Yield all records under a prefix in the order of their keys, holding only some hundreds of them at a time.
+
+        A record that was changed in the last moment may be yielded as it was before.
+        """
+        with ThreadPoolExecutor(WALK_SIDE_BY_SIDE) as pool:
+            ahead: deque[Future[list[ImageRecord]]] = deque()
+            for batch in batched(self._by_key(bucket, prefix), BATCH_GET_LIMIT, strict=False):
+                ahead.append(pool.submit(self.get_many, batch))
+                if len(ahead) > WALK_SIDE_BY_SIDE:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+
+    def get_many(self, images: Iterable[str], *, consistent: bool = False) -> list[ImageRecord]:
+        """Return the records of images, in the same order, leaving out those that have none.
+
+        Parameters
+        ----------
+        consistent
+            Whether they are read as they are at this moment, which costs twice as much.
+        """
         found: dict[str, ImageRecord] = {}
         wanted = list(images)
         with readable_errors():
             for batch in batched(dict.fromkeys(wanted), BATCH_GET_LIMIT, strict=False):
-                found.update((record.image, record) for record in self._get_batch(batch))
+                found.update((record.image, record) for record in self._get_batch(batch, consistent=consistent))
         return [found[image] for image in wanted if image in found]
 
-    def _get_batch(self, images: tuple[str, ...]) -> Iterator[ImageRecord]:
+    def _get_batch(self, images: tuple[str, ...], *, consistent: bool) -> Iterator[ImageRecord]:
         keys: list[Any] = [{"image": {"S": image}} for image in images]
         for attempt in range(BATCH_GET_TRIES):
-            answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys}})
+            answer = self._client.batch_get_item(
+                RequestItems={self._table: {"Keys": keys, "ConsistentRead": consistent}}
+            )
             for item in answer.get("Responses", {}).get(self._table, []):
                 yield ImageRecord.of_item(item)
             unprocessed: dict[str, Any] = dict(answer.get("UnprocessedKeys", {}))

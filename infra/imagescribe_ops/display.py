@@ -15,9 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of writing, and so can make a text look like another one."""
-
 STATUS_STYLES = {
     "described": "green",
     "describing": "cyan",
@@ -32,8 +29,8 @@ STATUS_STYLES = {
 def safe(text: str) -> str:
     r"""Return a text on one line with nothing in it that a terminal would obey.
 
-    Control characters (escape sequences begin with one), line and paragraph separators, lone surrogates and the
-    characters that turn the direction of writing are written out as ``\x1b`` or ``\u202e``.
+    Control characters (escape sequences begin with one), those that are not seen or turn the direction of writing, line
+    and paragraph separators and lone surrogates are written out as ``\x1b`` or ``\u202e``.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -41,7 +38,7 @@ def safe(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in _BIDI:
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
         return character.encode("unicode_escape").decode("ascii")
     return character
 
@@ -107,6 +104,10 @@ class Steps:
         if self._console.is_terminal:
             self._status.update(Text(step))
             self._status.start()
+
+    def show(self, text: str) -> None:
+        """Say how far the step is; only on a terminal."""
+        self._status.update(Text(text))
 
     def end(self) -> None:
         """Say how long the step took that is done now."""

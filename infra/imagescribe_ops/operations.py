@@ -5,91 +5,35 @@ It works on what the functions work on, through their own modules, so that the t
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from imagescribe.aws.dead_letters import DeadLetter, DeadLetters
+from imagescribe.aws.dead_letters import DeadLetter, DeadLetters, NotDeletedError, Redriven
 from imagescribe.aws.mappings import Mappings
 from imagescribe.aws.s3 import Objects
 from imagescribe.errors import MalformedMessageError
-from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT, Meter
-from imagescribe.meter_item import PausedBy, Reading, utc_day
 from imagescribe.model.answers import PRICE_USD
-from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.events import Deletion, Upload, parse_body, upload_body
 from imagescribe.model.outcomes import Reason
 from imagescribe.model.times import iso_utc
 from imagescribe.recovery import LONG_PAUSE_SECONDS
 from imagescribe.stores.catalog import Status
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get
 from imagescribe.stores.ledger import content_key
-from imagescribe_ops.catalog_view import CatalogView, StatusCounts
+from imagescribe.stores.notebook import Notebook
+from imagescribe.throttle import Throttle
+from imagescribe.throttle import rate as rates
+from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
+from imagescribe.throttle.item import ThrottleItem
+from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, read_parameters, readable_errors
+from imagescribe_ops.stack import Connection, StackOutputs, read_parameters, readable_errors
+from imagescribe_ops.standing import Intake, StackStatus, read_intake, read_status
 
-MOST_LETTERS_COUNTED = 200
-MOST_LETTERS_REDRIVEN = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class MappingState:
-    """An event source mapping of the describe function."""
-
-    id: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """Whether calls may start, and how many.
-
-    Attributes
-    ----------
-    paused_by, paused_because, paused_until
-        Empty where there is no pause. The time is ISO 8601, and empty for a pause that an operator ends.
-    requests_per_minute
-        What the meter allows now.
-    failures
-        Failed calls since the last success.
-    budget_usd
-        For a UTC day; 0 where there is none.
-    """
-
-    paused_by: str
-    paused_because: str
-    paused_until: str
-    requests_per_minute: float
-    failures: int
-    spent_today_usd: float
-    budget_usd: float
-    mappings: list[MappingState]
-
-
-@dataclass(frozen=True, slots=True)
-class StackStatus:
-    """How a stack stands.
-
-    Attributes
-    ----------
-    oldest_waiting_at
-        When the image was uploaded that waits or is being described for longest; empty where none does.
-    dead_letters_by_reason
-        Of the first MOST_LETTERS_COUNTED.
-    why
-        One sentence that answers "why is nothing happening?".
-    """
-
-    uploads: QueueDepth
-    dead_letters: QueueDepth
-    dead_letters_by_reason: dict[str, int]
-    images: StatusCounts
-    oldest_waiting_at: str
-    intake: Intake
-    why: str
+MAX_DEAD_LETTERS_REDRIVEN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,36 +81,39 @@ class Operations:
         Messages wait; calls under way are finished. Where the pause is long, the mappings are disabled at once and not
         only by the recover function: a message that stays in the queue is there as soon as intake is resumed.
         """
-        lasting = OPERATORS_PAUSE_ENDS_AT if seconds is None else seconds  # the meter cuts it to that end
+        lasting = UNTIL_CLOSED if seconds is None else seconds
         with readable_errors():
-            meter = self._meter()
-            meter.pause(PausedBy.OPERATOR, because, lasting)
+            self._throttle().open(because, lasting)
             if lasting > LONG_PAUSE_SECONDS and self._mappings().enable(enabled=False):
-                meter.switch(off=True)
+                self._notebook().note_intake(disabled=True)
             return self._intake()
 
     def resume(self) -> Intake:
         """End whatever pause there is, let messages through at once, and return how intake stands."""
         with readable_errors():
-            meter = self._meter()
-            meter.resume()
+            self._throttle().close()
             # A mapping that is changing right now is left to the recover function, which goes by this note.
-            meter.switch(off=not self._mappings().enable(enabled=True))
+            self._notebook().note_intake(disabled=not self._mappings().enable(enabled=True))
             return self._intake()
 
     def resume_after_account_fault(self) -> bool:
         """End a pause that a fault of the account began. False where there is none."""
         with readable_errors():
-            if self._meter().read().paused_by is not PausedBy.ACCOUNT:
+            if self._throttle().state().breaker.opened_by is not OpenedBy.ACCOUNT:
                 return False
         self.resume()
         return True
 
-    def redrive(self, reason: Reason | None) -> Counter[Reason]:
-        """Send dead letters back to the upload queue: those of one reason, or all."""
+    def intake(self) -> Intake:
+        """Return whether calls may start, and how many."""
         with readable_errors():
+            return self._intake()
+
+    def redrive(self, reason: Reason | None) -> Redriven:
+        """Send dead letters back to the upload queue: those of one reason, or all."""
+        with readable_errors(), _reported_if_not_deleted():
             return self._dead_letters().redrive(
-                lambda letter: reason is None or letter.reason == reason, MOST_LETTERS_REDRIVEN, count_redrives=False
+                lambda each: reason is None or each.reason == reason, MAX_DEAD_LETTERS_REDRIVEN, is_operators=True
             )
 
     def retry(self, bucket: str, key: str, *, force: bool) -> Retried:
@@ -183,7 +130,7 @@ class Operations:
         self._check_is_ours(bucket, key)
         record = CatalogView(self.connection, self.outputs.catalog_table_name).get(image)
         with readable_errors():
-            found = Objects(self.connection.s3()).look(bucket, key)
+            found = Objects(self.connection.s3()).head(Deletion(bucket, key, "", ""))
             if found is None:
                 raise NotFoundError(
                     f"There is no object {safe(image)}.", "`imagescribe list --prefix` shows the images that are known."
@@ -199,56 +146,34 @@ class Operations:
             upload = Upload(bucket, key, found.version_id, found.etag, found.size, sequencer, uploaded_at)
             pays_again = force and self._forget_payment(upload)
             reads_again = not pays_again and self._is_paid(upload)
-            self.connection.sqs().send_message(QueueUrl=self.outputs.upload_queue_url, MessageBody=_body(upload))
-            self._dead_letters().discard(_is_superseded_by(upload), MOST_LETTERS_REDRIVEN)
+            self.connection.sqs().send_message(
+                QueueUrl=self.outputs.upload_queue_url, MessageBody=upload_body(upload, "imagescribe.retry")
+            )
+            with _reported_if_not_deleted():
+                self._dead_letters().discard(_is_superseded_by(upload), MAX_DEAD_LETTERS_REDRIVEN)
         return Retried(image, pays_again, reads_again)
 
     def status(self) -> StackStatus:
         """Say how the stack stands, and why nothing is happening if nothing is."""
-        uploads = QueueDepth.read(self.connection, self.outputs.upload_queue_url)
-        dead_letters = QueueDepth.read(self.connection, self.outputs.dead_letter_queue_url)
-        catalog = CatalogView(self.connection, self.outputs.catalog_table_name)
         with readable_errors():
-            reasons = self._dead_letters().count(MOST_LETTERS_COUNTED) if dead_letters.visible else Counter()
-            intake = self._intake()
-        return StackStatus(
-            uploads=uploads,
-            dead_letters=dead_letters,
-            dead_letters_by_reason={str(reason): count for reason, count in reasons.items()},
-            images=catalog.count(),
-            oldest_waiting_at=catalog.oldest_unfinished(),
-            intake=intake,
-            why=why_nothing_happens(uploads, dead_letters, intake),
-        )
+            return read_status(self.connection, self.outputs, self._dead_letters(), self._intake())
 
     def _intake(self) -> Intake:
-        meter = self._meter()
-        reading = meter.read()
-        pause = meter.paused(reading)
-        by_budget = pause is not None and reading.paused_until <= self.clock()
         budget_usd = self._number("DailyBudgetUsd")
-        mappings = self.connection.lambda_functions().list_event_source_mappings(
-            FunctionName=self.outputs.describe_function_name
-        )["EventSourceMappings"]
-        return Intake(
-            paused_by="" if pause is None else PausedBy.BUDGET if by_budget else reading.paused_by,
-            paused_because="" if pause is None else _because(reading, budget_usd if by_budget else 0),
-            paused_until="" if pause is None or pause.until >= OPERATORS_PAUSE_ENDS_AT else iso_utc(pause.until),
-            requests_per_minute=round(60 / reading.paced.spacing, 1),
-            failures=reading.failures,
-            spent_today_usd=round(reading.spent_on(utc_day(self.clock())), 3),
-            budget_usd=budget_usd,
-            mappings=[MappingState(mapping["UUID"], mapping["State"]) for mapping in mappings],
-        )
+        return read_intake(self.connection, self.outputs, self._throttle(), budget_usd, self.clock())
 
-    def _meter(self) -> Meter:
-        return Meter(
-            self.connection.dynamodb(),
-            self.outputs.ledger_table_name,
-            ceiling=self._number("MaxRequestsPerMinute"),
+    def _throttle(self) -> Throttle:
+        table, ceiling = self.outputs.ledger_table_name, self._number("MaxRequestsPerMinute")
+        return Throttle(
+            ThrottleItem(self.connection.dynamodb(), table, lambda: rates.fresh(self.clock(), ceiling=ceiling)),
+            ceiling=ceiling,
             budget_usd=self._number("DailyBudgetUsd"),
+            price_usd=float(self.parameters.get("PricePerCallUsd", PRICE_USD)),  # older stacks have no such parameter
             clock=self.clock,
         )
+
+    def _notebook(self) -> Notebook:
+        return Notebook(self.connection.dynamodb(), self.outputs.ledger_table_name)
 
     def _mappings(self) -> Mappings:
         functions = self.connection.lambda_functions()
@@ -295,41 +220,22 @@ class Operations:
         return True
 
 
-def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
-    """Answer "why is nothing happening?" in one sentence."""
-    if intake.paused_by:
-        until = intake.paused_until or "`imagescribe resume`"
-        return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
-    states = {mapping.state for mapping in intake.mappings}
-    if not states:
-        return "Nothing is received: the describe function has no event source mapping. Deploy the stack again."
-    if states & {"Disabled", "Disabling"}:
-        return (
-            "Nothing is received: the event source mapping is disabled. After a pause it is enabled within a minute; "
-            "`imagescribe resume` enables it now."
-        )
-    if uploads.total and intake.failures:
-        calls = "the last call failed" if intake.failures == 1 else f"the last {intake.failures} calls failed"
-        return f"The endpoint fails: {calls}. Images wait and are tried again."
-    if uploads.total:
-        messages = "1 message waits or is" if uploads.total == 1 else f"{uploads.total} messages wait or are"
-        return f"{messages} in work, at up to {intake.requests_per_minute:g} calls a minute."
-    if dead_letters.total:
-        letters = "1 dead letter is" if dead_letters.total == 1 else f"{dead_letters.total} dead letters are"
-        return f"Nothing waits, but {letters} left: see `imagescribe list --status dead` and `imagescribe redrive`."
-    return "Nothing waits: every upload has come to its end."
-
-
-def _because(reading: Reading, spent_budget_usd: float) -> str:
-    return f"the day's budget of ${spent_budget_usd:g} is spent" if spent_budget_usd else reading.paused_because
+@contextmanager
+def _reported_if_not_deleted() -> Iterator[None]:
+    try:
+        yield
+    except NotDeletedError as error:
+        raise OperationError(
+            f"Not all is done: {error}.", "Run it again. What comes twice by it is not paid for twice."
+        ) from error
 
 
 def _is_superseded_by(retried: Upload) -> Callable[[DeadLetter], bool]:
-    """Return a test for the letters that tell of this image alone, save one that the retry itself has come to."""
+    """Return a test for dead letters that tell of this image alone, save one that the retry itself has come to."""
 
-    def is_superseded(letter: DeadLetter) -> bool:
+    def is_superseded(dead_letter: DeadLetter) -> bool:
         try:
-            events = parse_body(letter.body)
+            events = parse_body(dead_letter.body)
         except MalformedMessageError:
             return False
         return bool(events) and all(
@@ -337,23 +243,3 @@ def _is_superseded_by(retried: Upload) -> Callable[[DeadLetter], bool]:
         )
 
     return is_superseded
-
-
-def _body(upload: Upload) -> str:
-    """Return an event like S3's own, for an image that an operator asks for."""
-    described: dict[str, Any] = {
-        "key": upload.key,
-        "size": upload.size,
-        "etag": upload.etag,
-        "sequencer": upload.sequencer,
-    }
-    if upload.version_id:
-        described["version-id"] = upload.version_id
-    return json.dumps(
-        {
-            "source": "imagescribe.retry",
-            "detail-type": "Object Created",
-            "time": upload.uploaded_at,
-            "detail": {"bucket": {"name": upload.bucket}, "object": described},
-        }
-    )

@@ -196,7 +196,7 @@ def _of_client_error(error: ClientError) -> OperationError:
 class StackOutputs:
     """Where the parts of a stack are: the outputs of the template, under the names that Python gives things.
 
-    ``recover_function_name`` is empty in a stack that has none.
+    What has a default is empty in a stack that has none.
     """
 
     bucket_name: str
@@ -207,6 +207,9 @@ class StackOutputs:
     describe_function_name: str
     api_key_secret_arn: str
     recover_function_name: str = ""
+    backfill_queue_url: str = ""
+    backfill_function_name: str = ""
+    jobs_table_name: str = ""
 
     @classmethod
     def read(cls, connection: Connection, stack: str) -> Self:
@@ -242,8 +245,12 @@ _OUTPUTS = {
     "DescribeFunctionName": "describe_function_name",
     "ApiKeySecretArn": "api_key_secret_arn",
     "RecoverFunctionName": "recover_function_name",
+    "BackfillQueueUrl": "backfill_queue_url",
+    "BackfillFunctionName": "backfill_function_name",
+    "JobsTableName": "jobs_table_name",
 }
-_REQUIRED_OUTPUTS = [name for name in _OUTPUTS if name != "RecoverFunctionName"]
+_OPTIONAL_OUTPUTS = {"RecoverFunctionName", "BackfillQueueUrl", "BackfillFunctionName", "JobsTableName"}
+_REQUIRED_OUTPUTS = [name for name in _OUTPUTS if name not in _OPTIONAL_OUTPUTS]
 
 
 def read_outputs(connection: Connection, stack: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,31 @@ def _ignore(_loader: yaml.SafeLoader, _suffix: str, _node: yaml.Node) -> None:
 _TemplateLoader.add_multi_constructor("!", _ignore)
 
 
+def parameter_definitions(template: Path) -> dict[str, dict[str, Any]]:
+    """Return a template's parameters by name, in its order."""
+    content: Any = yaml.load(template.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader: plain values only
+    return dict(content.get("Parameters") or {})
+
+
 def parameter_names(template: Path) -> list[str]:
     """Return the names of a template's parameters, in its order."""
-    content: Any = yaml.load(template.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader: plain values only
-    return list(content.get("Parameters") or {})
+    return list(parameter_definitions(template))
+
+
+def constraint_broken(definition: Mapping[str, Any], value: str) -> str | None:
+    """Say what a parameter's value must be and is not; None where CloudFormation would take it."""
+    allowed = [str(each) for each in definition.get("AllowedValues", [])]
+    if allowed and value not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    if definition["Type"] == "Number":
+        least, most = float(definition.get("MinValue", "-inf")), float(definition.get("MaxValue", "inf"))
+        try:
+            fits = least <= float(value) <= most
+        except ValueError:
+            fits = False
+        return None if fits else f"must be a number from {least:g} to {most:g}"
+    if not re.fullmatch(str(definition.get("AllowedPattern", "(?s).*")), value):
+        return str(definition.get("ConstraintDescription", f"must match {definition['AllowedPattern']}")).strip()
+    if len(value) > int(definition.get("MaxLength", len(value))):
+        return f"must have at most {definition['MaxLength']} characters"
+    return None

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from imagescribe import pacing
-
 IMAGES: Final = 1_000_000
 RATES: Final = (5.0, 50.0, 500.0, 1000.0)  # calls a minute
 
-# Counted by `python -m tests.bench.speed --only requests`: requests for each image of a backlog, the limit known.
+# Counted by `python -m tests.bench.speed requests`: requests for each image of a backlog, the limit known.
 COUNTED: Final[Mapping[str, float]] = {
     "dynamodb UpdateItem": 4.40,
     "dynamodb GetItem": 0.18,
@@ -29,7 +27,7 @@ COUNTED: Final[Mapping[str, float]] = {
 }
 INDEX_WRITES: Final = 4.0
 """A new record is written to two indexes; `described` moves it from one partition of the index by status to another."""
-BILLED_SECONDS: Final = 0.58  # of Lambda for each image, by `--only backlog`: ten calls side by side
+BILLED_SECONDS: Final = 0.58  # of Lambda for each image, by its row `backlog`: ten calls side by side
 
 # What an invocation asks for that has no start near for any of its batch, and how long it is billed.
 ROUND: Final[Mapping[str, float]] = {
@@ -45,6 +43,11 @@ RENEWED_AFTER: Final = 10
 BATCH: Final = 10
 CONCURRENCY: Final = 10
 CALL_SECONDS: Final = 4.0
+HORIZON_SECONDS: Final = 2.0  # ahead that a start is granted
+# How far ahead images come back to the queue in order, in seconds: the least, for a call a second, and the most.
+MIN_LINE_SECONDS: Final = 120.0
+LINE_CALLS: Final = 120.0
+MAX_LINE_SECONDS: Final = 900.0
 MOST_IN_FLIGHT: Final = 120_000  # messages that SQS lets be received and not yet deleted
 RETENTION_DAYS: Final = 14
 
@@ -99,7 +102,7 @@ def cost(rate: float, images: int = IMAGES) -> Cost:
     rounds = _rounds(rate, images)
     away = rounds / BATCH
     # At a low rate an invocation has one call or a few, since it doesn't wait for more.
-    side_by_side = min(BATCH, max(1.0, rate / 60 * pacing.HORIZON))
+    side_by_side = min(BATCH, max(1.0, rate / 60 * HORIZON_SECONDS))
     billed = max(BILLED_SECONDS, CALL_SECONDS / side_by_side)
     gb_seconds = MEMORY_GB * images * (billed + away * ROUND_SECONDS)
     invocations = images * (1 / side_by_side + away)
@@ -117,7 +120,7 @@ def cost(rate: float, images: int = IMAGES) -> Cost:
 def _rounds(rate: float, images: int) -> float:
     """Return how often an image is turned away: on average it waits for half of the others."""
     a_second = rate / 60
-    longest = min(pacing.FARTHEST, max(pacing.SLOW_FARTHEST, pacing.FARTHEST_CALLS * a_second))
+    longest = min(MAX_LINE_SECONDS, max(MIN_LINE_SECONDS, LINE_CALLS * a_second))
     each_seconds = 0.75 * longest  # behind a line that is full, one comes back after half of its length to all of it
     waiting_seconds = images / a_second / 2
     # No more go round than invocations can take, or SQS lets be in flight.

@@ -1,11 +1,16 @@
-"""One cloud for the whole run, and the stacks in it: each is deployed when a test first asks for it."""
+"""One cloud for the whole run, and the stacks in it: each is deployed when a test first asks for it.
+
+What takes long waits for most of its time: it begins before the first test and goes on beside the others, and the tests
+that look at what came of it are marked with it (`beside`) and come last.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -29,17 +34,21 @@ QUICK = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "last: run after all other tests, for what only shows late")
+    config.addinivalue_line(
+        "markers", "beside(work): run last, on the `outcome` of some work that begins before all tests"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(key=lambda item: any(item.iter_markers("beside")) or 2 * any(item.iter_markers("last")))
 
 
 class Stacks:
     """What is deployed into the cloud."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
+    def __init__(self, cloud: LocalCloud, exits: ExitStack) -> None:
         self.cloud = cloud
+        self._exits = exits
         self.deployments: list[Deployment] = []
         self.keys = {cloud.api_key}
         """Every API key that was in use."""
@@ -71,16 +80,19 @@ class Stacks:
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         return name
 
-    @contextmanager
     def with_own_simulator(
         self, name: str, *, settings: Mapping[str, Any] | None = None, recovers: bool = False, **parameters: str
-    ) -> Iterator[Deployment]:
+    ) -> Deployment:
         """Deploy a stack that calls a simulator of its own, which can be broken without harm to others."""
         own = replace(SimulatorSettings(api_key=self.cloud.api_key, latency_s=0.1), **settings or {})
         # Over TLS, as the real endpoint is called.
-        with start_simulator(own, certificate=CERTIFICATES.server) as simulator:
-            url = {"DescribeUrl": simulator.describe_url}
-            yield self.deploy(name, simulator.client, recovers=recovers, **url | parameters)
+        simulator = self._exits.enter_context(start_simulator(own, certificate=CERTIFICATES.server))
+        url = {"DescribeUrl": simulator.describe_url}
+        return self.deploy(name, simulator.client, recovers=recovers, **url | parameters)
+
+
+type Work = Callable[[Stacks], Any]
+"""Something that takes long."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,8 +110,24 @@ def _no_settings_of_the_user() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stacks() -> Iterator[Stacks]:
     """The emulator and the simulator, and what is deployed in them."""
-    with LocalCloud(latency_s=0.1, authority=CERTIFICATES.authority) as cloud:
-        yield Stacks(cloud)
+    with LocalCloud(latency_s=0.1, authority=CERTIFICATES.authority) as cloud, ExitStack() as exits:
+        yield Stacks(cloud, exits)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begun(request: pytest.FixtureRequest, _no_settings_of_the_user: None) -> Iterator[dict[Work, Future[Any]]]:
+    """What goes on beside the tests. What is not done by the end of them ends with the cloud."""
+    works = [mark.kwargs["work"] for item in request.session.items for mark in item.iter_markers("beside")]
+    stacks: Stacks | None = request.getfixturevalue("stacks") if works else None
+    pool = ThreadPoolExecutor(8)
+    yield {work: pool.submit(work, stacks) for work in dict.fromkeys(works)}
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest, _begun: dict[Work, Future[Any]]) -> Any:
+    """What came of the work that a test is marked with."""
+    return _begun[request.node.get_closest_marker("beside").kwargs["work"]].result()
 
 
 @pytest.fixture(scope="session")

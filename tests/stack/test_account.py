@@ -1,11 +1,9 @@
 """Answers that are no image's fault: a wrong key, no balance, a retired model. Images wait, and come through.
 
-Such a fault stops the whole stack for a minute or more, so each of these stacks has a simulator of its own, its
-trouble begins with the first test, and what comes of it is looked at after all other tests.
+Such a fault stops the whole stack for a minute or more, so each of these stacks has a simulator of its own.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from imagescribe_ops.simulator import JournalEntry, ScriptedAnswer
 from tests.stack.bodies import Uploaded
 from tests.stack.conftest import Stacks
-from tests.stack.deployment import Deployment, Record
+from tests.stack.deployment import DeadLetter, Deployment, Record
 from tests.stack.pictures import picture
 
 AFTER_A_PAUSE_SECONDS = 300.0
@@ -30,7 +28,7 @@ FAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen while the fault lasted.
+    """What was seen while the fault lasted; by now all are described.
 
     Attributes
     ----------
@@ -41,90 +39,94 @@ class Seen:
     deployment: Deployment
     waiting: dict[str, Record]
     calls: list[JournalEntry]
+    letters: list[DeadLetter]
     uploads: list[Uploaded]
 
 
-@pytest.fixture(scope="session")
-def rotation(stacks: Stacks) -> Iterator[Deployment]:
-    """A stack whose function has described something, and keeps the key."""
-    with stacks.with_own_simulator("rotated-key", recovers=True) as deployment:
-        deployment.put("before.png", picture())
-        deployment.until_described("before.png")
-        yield deployment
-
-
-@pytest.fixture(scope="session")
-def wrong_key(stacks: Stacks, rotation: Deployment) -> Seen:
+def rotated_key(stacks: Stacks) -> Seen:
     """A key that the endpoint does not take any more, put right after an image had to wait for it."""
-    _change_key(rotation, NEW_KEY)
-    rotation.put("rotated.png", picture())
-    rotation.until_described("rotated.png")
-    rotation.simulator.configure(api_key=NEWEST_KEY)
-    uploads = [rotation.put(f"locked-out-{number}.png", picture()) for number in range(3)]
-    waiting = rotation.until_status("waiting", *(upload.key for upload in uploads))
-    calls = rotation.simulator.journal()
-    _change_key(rotation, NEWEST_KEY)
+    deployment = stacks.with_own_simulator("rotated-key", recovers=True)
+    deployment.put("before.png", picture())
+    deployment.until_described("before.png")  # so the function keeps the key
+    _change_key(deployment, NEW_KEY)
+    deployment.put("rotated.png", picture())
+    deployment.until_described("rotated.png")
+    deployment.simulator.configure(api_key=NEWEST_KEY)
+    uploads = [deployment.put(f"locked-out-{number}.png", picture()) for number in range(3)]
+    waiting = deployment.until_status("waiting", *(upload.key for upload in uploads))
+    calls = deployment.simulator.journal()
+    letters = list(deployment.dead_letters())
+    _change_key(deployment, NEWEST_KEY)
     stacks.keys |= {NEW_KEY, NEWEST_KEY}
-    return Seen(rotation, waiting, calls, uploads)
+    return _healed(Seen(deployment, waiting, calls, letters, uploads))
 
 
-@pytest.fixture(scope="session")
-def account_faults(stacks: Stacks) -> Iterator[Seen]:
+def account_faults(stacks: Stacks) -> Seen:
     """An endpoint that takes no call for this or that reason, put right after all images had to wait."""
-    with stacks.with_own_simulator("account-faults", settings={"credits_usd": 0.0}, recovers=True) as deployment:
-        for name, answer in FAULTS.items():
-            deployment.script(f"{name}.png", answer)
-        uploads = [deployment.put(f"{name}.png", picture()) for name in (*FAULTS, "no-balance")]
-        waiting = deployment.until_status("waiting", *(upload.key for upload in uploads))
-        calls = deployment.simulator.journal()
-        deployment.simulator.reset()
-        deployment.simulator.configure(credits_usd=1.0)
-        yield Seen(deployment, waiting, calls, uploads)
+    deployment = stacks.with_own_simulator("account-faults", settings={"credits_usd": 0.0}, recovers=True)
+    for name, answer in FAULTS.items():
+        deployment.script(f"{name}.png", answer)
+    uploads = [deployment.put(f"{name}.png", picture()) for name in (*FAULTS, "no-balance")]
+    waiting = deployment.until_status("waiting", *(upload.key for upload in uploads))
+    calls = deployment.simulator.journal()
+    letters = list(deployment.dead_letters())
+    deployment.simulator.reset()
+    deployment.simulator.configure(credits_usd=1.0)
+    return _healed(Seen(deployment, waiting, calls, letters, uploads))
 
 
-def test_a_wrong_key_makes_images_wait_with_the_reason(wrong_key: Seen) -> None:
-    for record in wrong_key.waiting.values():
+@pytest.mark.beside(work=rotated_key)
+def test_a_wrong_key_makes_images_wait_with_the_reason(outcome: Seen) -> None:
+    for record in outcome.waiting.values():
         assert "401: Invalid API key" in record["error"]
         assert record["attempts"] == 0
         assert record["waiting_until"]
-    assert wrong_key.deployment.dead_letters() == []
+    assert outcome.letters == []
 
 
-def test_a_rotated_key_is_read_afresh_before_a_401_counts(wrong_key: Seen) -> None:
-    record = wrong_key.deployment.record("rotated.png")
+@pytest.mark.beside(work=rotated_key)
+def test_a_rotated_key_is_read_afresh_before_a_401_counts(outcome: Seen) -> None:
+    record = outcome.deployment.record("rotated.png")
     assert record is not None
     assert (record["status"], record["attempts"], record["error"]) == ("described", 0, None)
-    path = f"{wrong_key.deployment.bucket}/rotated.png"
-    assert [call.outcome for call in wrong_key.calls if call.object_path == path] == [401, 200]
+    path = f"{outcome.deployment.bucket}/rotated.png"
+    assert [call.outcome for call in outcome.calls if call.object_path == path] == [401, 200]
 
 
-def test_an_account_fault_makes_images_wait_with_the_reason(account_faults: Seen) -> None:
-    outcomes = {call.outcome for call in account_faults.calls}
+@pytest.mark.beside(work=account_faults)
+def test_an_account_fault_makes_images_wait_with_the_reason(outcome: Seen) -> None:
+    outcomes = {call.outcome for call in outcome.calls}
     assert outcomes
     assert outcomes <= {302, 402, 403, 404, 405, 406, 410}
-    for record in account_faults.waiting.values():
+    for record in outcome.waiting.values():
         # Its own answer, or that of the image that met the fault first and made the others wait.
         assert re.search(r"\b(?:302|402|403|404|405|406|410): ", record["error"]), record["error"]
         assert record["attempts"] == 0
-    assert account_faults.deployment.dead_letters() == []
+    assert outcome.letters == []
 
 
-def test_a_redirect_is_not_followed(account_faults: Seen) -> None:
+@pytest.mark.beside(work=account_faults)
+def test_a_redirect_is_not_followed(outcome: Seen) -> None:
     # `requests` would take the key along to whatever host the answer names.
-    assert not [call for call in account_faults.calls if call.outcome == 302 and call.billed]
-    assert account_faults.waiting["redirect.png"]["prompt"] is None
+    assert not [call for call in outcome.calls if call.outcome == 302 and call.billed]
+    assert outcome.waiting["redirect.png"]["prompt"] is None
 
 
-@pytest.mark.last
-@pytest.mark.parametrize("fixture", ["wrong_key", "account_faults"])
-def test_all_are_described_once_the_account_is_right(request: pytest.FixtureRequest, fixture: str) -> None:
-    seen: Seen = request.getfixturevalue(fixture)
-    keys = [upload.key for upload in seen.uploads]
-    records = seen.deployment.until_described(*keys, seconds=AFTER_A_PAUSE_SECONDS)
+@pytest.mark.parametrize(
+    (), [pytest.param(marks=pytest.mark.beside(work=work), id=work.__name__) for work in (rotated_key, account_faults)]
+)
+def test_all_are_described_once_the_account_is_right(outcome: Seen) -> None:
+    keys = [upload.key for upload in outcome.uploads]
+    records = outcome.deployment.until_described(*keys)
     assert {record["attempts"] for record in records.values()} == {0}
     assert {record["error"] for record in records.values()} == {None}
-    assert [seen.deployment.billed(key) for key in keys] == [1] * len(keys)
-    assert seen.deployment.dead_letters() == []
+    assert [outcome.deployment.billed(key) for key in keys] == [1] * len(keys)
+    assert outcome.deployment.dead_letters() == []
+
+
+def _healed(seen: Seen) -> Seen:
+    seen.deployment.until_described(*seen.waiting, seconds=AFTER_A_PAUSE_SECONDS)
+    return seen
 
 
 def _change_key(deployment: Deployment, key: str) -> None:

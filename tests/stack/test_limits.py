@@ -1,24 +1,22 @@
 """429: the image waits until the time that the answer names, and no wait counts as an attempt."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from imagescribe_ops.simulator import LimitKind, RateLimit, ScriptedAnswer
 from tests.stack.conftest import Stacks
-from tests.stack.deployment import Deployment
+from tests.stack.deployment import Deployment, Record
 from tests.stack.pictures import picture
 
 RESET_SECONDS = 10  # further ahead than is waited for inside an invocation
 
 
 @pytest.fixture(scope="module")
-def refusing(stacks: Stacks) -> Iterator[Deployment]:
+def refusing(stacks: Stacks) -> Deployment:
     """A stack of its own, as it remembers what it learns of the limit. One attempt is all that an image has here."""
-    with stacks.with_own_simulator("refusing", MaxAttempts="1") as deployment:
-        yield deployment
+    return stacks.with_own_simulator("refusing", MaxAttempts="1")
 
 
 def test_an_image_that_met_a_429_waits_uncounted_until_the_time_that_it_names(refusing: Deployment) -> None:
@@ -48,13 +46,19 @@ def test_an_image_that_met_a_429_without_a_time_waits_uncounted_too(refusing: De
     assert refusing.dead_letters() == []
 
 
-def test_more_uploads_than_the_limit_allows_are_all_described_and_each_is_paid_once(stacks: Stacks) -> None:
+def limited(stacks: Stacks) -> tuple[Deployment, dict[str, Record]]:
+    """More uploads than the limit allows, until all are described."""
     limit = RateLimit(LimitKind.TOKEN_BUCKET, 180)
-    with stacks.with_own_simulator("limited", MaxAttempts="1", settings={"limit": limit}) as deployment:
-        keys = [f"many/{number}.png" for number in range(30)]
-        for key in keys:
-            deployment.put(key, picture())
-        records = deployment.until_described(*keys)
-        assert {record["attempts"] for record in records.values()} == {0}
-        assert deployment.billed(*keys) == len(keys)
-        assert deployment.dead_letters() == []
+    deployment = stacks.with_own_simulator("limited", MaxAttempts="1", settings={"limit": limit})
+    keys = [deployment.put(f"many/{number}.png", picture()).key for number in range(30)]
+    return deployment, deployment.until_described(*keys, seconds=300)
+
+
+@pytest.mark.beside(work=limited)
+def test_more_uploads_than_the_limit_allows_are_all_described_and_each_is_paid_once(
+    outcome: tuple[Deployment, dict[str, Record]],
+) -> None:
+    deployment, records = outcome
+    assert {record["attempts"] for record in records.values()} == {0}
+    assert deployment.billed(*records) == len(records)
+    assert deployment.dead_letters() == []

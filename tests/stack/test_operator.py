@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,11 +22,10 @@ NEW_KEY = "operators-new-key-0123456789"
 type Run = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def operated(stacks: Stacks) -> Iterator[Deployment]:
+@pytest.fixture(scope="session")
+def operated(stacks: Stacks) -> Deployment:
     """A stack of its own, since a pause stops all of it."""
-    with stacks.with_own_simulator("operated") as deployment:
-        yield deployment
+    return stacks.with_own_simulator("operated")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +143,7 @@ def test_an_unreadable_answer_is_paid_for_again_by_force(operated: Deployment, r
     assert dead_letters(operated) == 0
 
 
-def test_redrive_brings_back_the_letters_of_one_reason(operated: Deployment, run: Run) -> None:
+def test_redrive_brings_back_the_dead_letters_of_one_reason(operated: Deployment, run: Run) -> None:
     operated.send("no JSON")
     operated.script("failing.png", ScriptedAnswer(503, times=3))
     upload = operated.put("failing.png", picture())
@@ -158,6 +157,27 @@ def test_redrive_brings_back_the_letters_of_one_reason(operated: Deployment, run
     assert [letter.reason for letter in operated.dead_letters()] == ["malformed"]
 
 
+def test_the_recover_function_brings_back_what_passes_and_writes_a_lacking_reason(
+    operated: Deployment, run: Run
+) -> None:
+    operated.script("passing.png", ScriptedAnswer(503, times=3))
+    upload = operated.put("passing.png", picture())
+    operated.until_status("dead", upload.key)
+    operated.until(lambda: dead_letters(operated) == 1, "its dead letter")
+    operated.sqs.send_message(
+        QueueUrl=operated.outputs.dead_letter_queue_url,
+        MessageBody="moved by SQS",
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": "3"}},
+    )
+    counted = answer(run("status", "--json"))["queues"]["dead_letter"]
+    assert counted == {"visible": 2, "in_flight": 0, "delayed": 0, "by_reason": {"transient": 1, "crash": 1}}
+    invoked = operated.lambda_functions.invoke(FunctionName=operated.outputs.recover_function_name, Payload=b"{}")
+    assert json.load(invoked["Payload"])["redriven"] == {"transient": 1}
+    operated.until_described(upload.key)
+    assert operated.billed(upload.key) == 1
+    assert [each.reason for each in operated.dead_letters() if each.body == "moved by SQS"] == ["crash"]
+
+
 def test_a_new_key_ends_the_pause_that_a_wrong_one_caused(stacks: Stacks, operated: Deployment, run: Run) -> None:
     stacks.keys.add(NEW_KEY)
     operated.simulator.configure(api_key=NEW_KEY)
@@ -168,5 +188,9 @@ def test_a_new_key_ends_the_pause_that_a_wrong_one_caused(stacks: Stacks, operat
     assert "401: Invalid API key" in status["why"]
     assert answer(run("key", "set", "--json", typed=f"{NEW_KEY}\n"))["resumed"] is True
     assert answer(run("status", "--json"))["intake"]["paused_by"] == ""
-    operated.until_described(upload.key)
-    assert operated.billed(upload.key) == 1
+
+
+@pytest.mark.last  # a message that was put back comes when it was told to, whatever has ended since
+def test_what_waited_for_the_new_key_is_described(operated: Deployment) -> None:
+    operated.until_described("locked-out.png")
+    assert operated.billed("locked-out.png") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partialmethod
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,19 @@ import boto3
 import pytest
 
 from imagescribe.aws.sqs import message_attributes
-from imagescribe.meter import Meter
-from imagescribe.meter_item import METER_KEY, Reading
+from imagescribe.backfill.jobs import Jobs
 from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.outcomes import Deferred
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import Begun, Catalog, Status
-from imagescribe.stores.dynamodb import get, update_if
+from imagescribe.stores.catalog import Catalog, Opened, Status
+from imagescribe.stores.dynamodb import get
 from imagescribe.stores.ledger import Ledger, content_key
+from imagescribe.stores.notebook import Notebook, Notes
+from imagescribe.throttle import breaker as breakers
+from imagescribe.throttle import rate as rates
+from imagescribe.throttle.breaker import Breaker, OpenedBy
+from imagescribe.throttle.budget import Budget, utc_day
+from imagescribe.throttle.item import ThrottleItem
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.stack import Connection, StackOutputs
 from tests.factories import Clock, make_description, make_picture, make_upload, unique
@@ -69,23 +75,50 @@ class StackInMoto:
         return self.outputs["BucketName"]
 
     @property
+    def jobs(self) -> Jobs:
+        return Jobs(self.dynamodb, self.outputs["JobsTableName"], self.clock)
+
+    @property
     def catalog(self) -> Catalog:
         return Catalog(self.dynamodb, self.outputs["CatalogTableName"], self.clock)
 
-    def meter(self) -> Meter:
-        """The meter as a function has it."""
-        budget = float(self.parameters.get("DailyBudgetUsd", 0))
-        table = self.outputs["LedgerTableName"]
-        return Meter(self.dynamodb, table, budget_usd=budget, clock=self.clock)
+    @property
+    def notebook(self) -> Notebook:
+        """Where the recover function notes what it did."""
+        return Notebook(self.dynamodb, self.outputs["LedgerTableName"])
 
-    def reading(self) -> Reading:
-        return self.meter().read()
+    @property
+    def breaker(self) -> Breaker:
+        return self._throttle_item().read().breaker
 
-    def set_meter(self, **values: Any) -> None:
-        self.meter().read()
-        table = self.outputs["LedgerTableName"]
-        exists = "attribute_exists(content)"
-        update_if(self.dynamodb, table, METER_KEY, values=values, condition=exists, operands={})
+    def notes(self) -> Notes:
+        return self.notebook.read()
+
+    def fail(self, times: int) -> None:
+        """Let so many calls have failed."""
+        self._set_throttle(breaker=replace(self.breaker, failures=times))
+
+    def spend(self, usd: float) -> None:
+        """Let so much be spent today, and nothing before."""
+        self._set_throttle(budget=Budget(utc_day(self.clock()), usd))
+
+    def open(self, by: OpenedBy, why: str = "because", seconds: float = 900.0) -> None:
+        """Let somebody have stopped the calls."""
+        self._set_throttle(breaker=breakers.opened(self.breaker, self.clock(), by, why, seconds))
+
+    def send_probe(self) -> None:
+        """Let the time be over for which calls were stopped, and a probe be out."""
+        self.clock.now = self.breaker.open_until
+        self._set_throttle(breaker=breakers.probing(self.breaker, self.clock(), 80.0))
+
+    def _set_throttle(self, *, breaker: Breaker | None = None, budget: Budget | None = None) -> None:
+        """Replace parts of the throttle's state."""
+        item = self._throttle_item()
+        seen = item.read()
+        item.replace(seen, replace(seen, breaker=breaker or seen.breaker, budget=budget or seen.budget))
+
+    def _throttle_item(self) -> ThrottleItem:
+        return ThrottleItem(self.dynamodb, self.outputs["LedgerTableName"], lambda: rates.fresh(self.clock()))
 
     def mapping_state(self) -> str:
         return self._mapping()["State"]
@@ -107,12 +140,12 @@ class StackInMoto:
 
     def record(self, upload: Upload, status: Status, error: str = "no") -> None:
         """Bring the upload's record to a status."""
-        assert isinstance(self.catalog.begin(upload), Begun)
+        assert isinstance(self.catalog.open(upload), Opened)
         match status:
             case Status.DESCRIBED:
                 self.catalog.describe(upload, upload.uploaded_at, "a cat", TagState.WRITTEN, 0)
             case Status.WAITING:
-                self.catalog.wait(upload, error, 1, self.clock() + 60)
+                self.catalog.wait(upload, Deferred(self.clock() + 60, error), 1)
             case Status.REJECTED | Status.SKIPPED | Status.DEAD:
                 self.catalog.give_up(upload, status, error, 1)
 
@@ -140,12 +173,23 @@ class StackInMoto:
         """Look at the messages on the upload queue."""
         return self._messages("UploadQueueUrl")
 
+    def sent_to_backfill(self) -> list[Letter]:
+        """Look at the messages on the backfill queue."""
+        return self._messages("BackfillQueueUrl")
+
     def sent_upload(self) -> Upload:
         """Read the only message on the upload queue."""
         (message,) = self.sent()
         (event,) = parse_body(message.body)
         assert isinstance(event, Upload)
         return event
+
+    def message_ids(self, output: str) -> set[str]:
+        """Which messages can be received."""
+        found = self.sqs.receive_message(
+            QueueUrl=self.outputs[output], MaxNumberOfMessages=10, VisibilityTimeout=0
+        ).get("Messages", [])
+        return {message["MessageId"] for message in found}
 
     def _messages(self, output: str) -> list[Letter]:
         url = self.outputs[output]
@@ -209,7 +253,7 @@ def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
     functions.create_function(
         FunctionName=function, Runtime="python3.13", Role=role, Handler="a.b", Code={"ZipFile": b"nothing"}
     )
-    uploads, dead, polled = (sqs.create_queue(QueueName=unique("queue"))["QueueUrl"] for _ in range(3))
+    uploads, dead, backfill, polled = (sqs.create_queue(QueueName=unique("queue"))["QueueUrl"] for _ in range(4))
     # Not the upload queue itself: moto would run the function for each message on it, in a container.
     arn = sqs.get_queue_attributes(QueueUrl=polled, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=function)
@@ -220,6 +264,9 @@ def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
         "CatalogTableName": make_table(clients.dynamodb, "CatalogTable"),
         "LedgerTableName": make_table(clients.dynamodb, "LedgerTable"),
         "DescribeFunctionName": function,
+        "BackfillQueueUrl": backfill,
+        "BackfillFunctionName": function,
+        "JobsTableName": make_table(clients.dynamodb, "JobsTable"),
         "ApiKeySecretArn": clients.secretsmanager.create_secret(Name=unique("key"))["ARN"],
     }
     return StackInMoto(outputs, clients.s3, sqs, clients.dynamodb, functions, parameters)

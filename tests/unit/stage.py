@@ -7,15 +7,14 @@ is deleted unless the answer names it. On `moto_stage` the services are moto's, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 from threading import Lock
 from types import SimpleNamespace
-from typing import Any, override
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -24,14 +23,17 @@ from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.s3 import Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import Delivery, UploadQueue
-from imagescribe.meter import Meter
-from imagescribe.meter_item import METER_KEY
+from imagescribe.batch import BatchProcessor
 from imagescribe.model.events import Deletion, Upload
 from imagescribe.pipeline import Pipeline
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe.stores.ledger import Ledger, content_key
+from imagescribe.stores.lookup import Lookup
+from imagescribe.throttle import Throttle
+from imagescribe.throttle import rate as rates
+from imagescribe.throttle.item import State, ThrottleItem
 from tests.factories import API_KEY, Clock, eventbridge_body, stand_in, unique
 from tests.unit.fake_endpoint import FakeEndpoint
 
@@ -39,8 +41,11 @@ INVOCATION_SECONDS = 120.0
 VISIBILITY_SECONDS = 720
 MOST_ROUNDS = 500
 
-CALM = {":spacing": 0.001, ":kept_rate": 1000, ":step_at": 1e12, ":phase": 2}
-"""A meter that has found a limit far beyond what a test asks for, so that no test waits for its turn."""
+
+def steady(next_start: float, per_second: float) -> rates.Rate:
+    """A rate that has found its limit."""
+    fresh = rates.fresh(next_start)
+    return replace(fresh, spacing=1 / per_second, kept_rate=per_second, step_at=1e12, phase=int(rates.Phase.KEEPING))
 
 
 class CrashError(BaseException):
@@ -113,15 +118,6 @@ def throttled() -> ClientError:
 
 def aws_error(code: str, operation: str = "Request") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
-
-
-class WhenAskedFor(Executor):
-    """Does what it is to do when its result is asked for, so that requests come in one order."""
-
-    @override
-    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        later: Future[T] = stand_in(SimpleNamespace(result=partial(fn, *args, **kwargs)))
-        return later
 
 
 @dataclass
@@ -208,8 +204,6 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.endpoint = FakeEndpoint(self.s3.client, self.clock)
-        self.describe.wait = self._wait
-        self.describe._aside = WhenAskedFor()
         self.cold_start()
 
     def cold_start(self, **changes: Any) -> None:
@@ -229,48 +223,48 @@ class Stage:
                 "prompt_tag_key": "prompt",
                 "max_requests_per_minute": 0.0,
                 "daily_budget_usd": 0.0,
+                "price_per_call_usd": 0.015,
                 **changes,
             }
         )
         dynamodb = stand_in(self.dynamodb)
-        meter = self.new_meter(daily_budget_usd=settings.daily_budget_usd)
+        throttle = self.new_throttle(daily_budget_usd=settings.daily_budget_usd)
         self.pipeline = Pipeline(
             settings=settings,
-            objects=Objects(stand_in(self.s3)),
+            objects=Objects(stand_in(self.s3), self.clock),
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
             api_key=ApiKey(stand_in(self.secrets), settings.api_key_secret_arn),
-            meter=meter,
+            throttle=throttle,
             endpoint=stand_in(self.endpoint),
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),
         )
         self.queue = UploadQueue(stand_in(self.sqs), self.upload_queue_url, self.dead_letter_queue_url, self.clock)
-        self.describe._pipeline, self.describe._queue = self.pipeline, self.queue
-        self.describe._announcements = Announcements(stand_in(self.bus))
+        self.describe._batches = BatchProcessor(
+            pipeline=self.pipeline,
+            lookup=Lookup(dynamodb, self.ledger_table, self.catalog_table, self.clock),
+            queue=self.queue,
+            announcements=Announcements(stand_in(self.bus)),
+            clock=self.clock,
+            wait=self._wait,
+            random=Random(1),
+        )
 
-    def new_meter(self, daily_budget_usd: float = 0.0) -> Meter:
-        """The meter as one more process sees it."""
-        meter = Meter(
-            stand_in(self.dynamodb),
-            self.ledger_table,
+    def new_throttle(self, daily_budget_usd: float = 0.0) -> Throttle:
+        """The throttle as one more process sees it, with a rate that no test waits for."""
+        return Throttle(
+            ThrottleItem(stand_in(self.dynamodb), self.ledger_table, self._calm),
             budget_usd=daily_budget_usd,
-            first_pause_seconds=16.0,
+            probe_seconds=80.0,
+            first_open_seconds=16.0,
             clock=self.clock,
             random=Random(1),
         )
-        meter.read()
-        calm = "SET spacing = :spacing, kept_rate = :kept_rate, step_at = :step_at, phase = :phase"
-        values = {name: {"N": str(value)} for name, value in CALM.items()}
-        self.dynamodb.client.update_item(
-            TableName=self.ledger_table,
-            Key={"content": {"S": METER_KEY["content"]}},
-            UpdateExpression=calm,
-            ConditionExpression="attribute_exists(content)",
-            ExpressionAttributeValues=values,
-        )
-        return meter
+
+    def _calm(self) -> rates.Rate:
+        return steady(self.clock(), rates.FASTEST)
 
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(stand_in(self.sqs), self.dead_letter_queue_url, self.upload_queue_url)
@@ -377,7 +371,7 @@ class Stage:
         ).get("Messages", [])
         return messages
 
-    def _wait(self, futures: Collection[Future[bool]], timeout: float) -> Any:
+    def _wait(self, futures: Iterable[Future[Any]], timeout: float) -> Any:
         # The threads sleep by the stage's clock and this one by the machine's, so the one can't be told by the other.
         self.waited_for.append(timeout)
         return wait(futures, self.patience_seconds)
@@ -398,9 +392,9 @@ class Stage:
         """The ledger's item of an upload's content."""
         return get(self.dynamodb.client, self.ledger_table, content_key(upload))
 
-    def meter(self) -> dict[str, Any]:
-        """The meter's item."""
-        return get(self.dynamodb.client, self.ledger_table, METER_KEY) or {}
+    def throttle_state(self) -> State:
+        """The throttle's item."""
+        return ThrottleItem(self.dynamodb.client, self.ledger_table, self._calm).read()
 
     def tags(self, upload: Upload) -> dict[str, str]:
         version = {} if upload.version_id is None else {"VersionId": upload.version_id}

@@ -6,7 +6,6 @@ import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from random import Random
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -37,6 +36,9 @@ ENVIRONMENT = {
     "IMAGESCRIBE_PROMPT_TAG_KEY": "prompt",
     "IMAGESCRIBE_MAX_REQUESTS_PER_MINUTE": "0",
     "IMAGESCRIBE_DAILY_BUDGET_USD": "0",
+    "IMAGESCRIBE_PRICE_PER_CALL_USD": "0.015",
+    "IMAGESCRIBE_BACKFILL_QUEUE_URL": "https://queues.invalid/backfill",
+    "IMAGESCRIBE_JOBS_TABLE": "jobs",
     "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS": "mapping-1,mapping-2",
 }
 """What the template sets on the functions."""
@@ -128,8 +130,5 @@ def _on_the_clock(clock: SharedClock) -> Iterator[ModuleType]:
         patch.setattr(moto.sqs.models, "unix_time", clock)
         patch.setattr(moto.sqs.models, "unix_time_millis", lambda: clock() * 1000)
         patch.setattr(moto.sqs.models.Queue, "wait_for_messages", lambda _queue, seconds: clock.sleep(seconds + 1))
-        patch.setattr(describe, "_random", Random(1))
-        patch.setattr(describe, "wait", describe.wait)
-        patch.setattr(describe, "_pipeline", describe._pipeline)  # so that the stage's are taken out again
-        patch.setattr(describe, "_queue", describe._queue)
+        patch.setattr(describe, "_batches", describe._batches)  # so that the stage's are taken out again
         yield describe

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from imagescribe import pacing
-from imagescribe.aws.sqs import RECEIVES_BEFORE_RENEWAL
-from imagescribe.meter_item import METER_KEY
+from imagescribe.aws.sqs import RECEIVES_BEFORE_REQUEUE
+from imagescribe.batch import CLEAN_UP_SECONDS, MAX_FAILURES
+from imagescribe.model.answers import PRICE_USD
 from imagescribe.settings import Settings
-from imagescribe.stores.dynamodb import delete_if, update_if
+from imagescribe.stores.dynamodb import delete_if
+from imagescribe.throttle.item import THROTTLE_KEY, ThrottleItem
+from imagescribe.throttle.rate import fresh
 from tests import sam_template
-from tests.factories import API_KEY, eventbridge_body, make_picture, s3_notification_body, sample_bodies
+from tests.factories import API_KEY, eventbridge_body, make_picture, s3_notification_body, sample_bodies, stand_in
 from tests.unit.fake_endpoint import prompt_of
-from tests.unit.stage import VISIBILITY_SECONDS, Stage, aws_error, lambda_record, throttled
+from tests.unit.stage import VISIBILITY_SECONDS, Stage, aws_error, lambda_record, steady, throttled
 from tests.unit.stages import ENVIRONMENT
 
 PICTURE = make_picture("teal")
@@ -41,12 +43,12 @@ def statuses(stage: Stage, *uploads: Any) -> list[str]:
 def test_the_function_starts_with_what_the_template_sets(stage: Stage) -> None:
     variables = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
     of_the_other_function = {"IMAGESCRIBE_EVENT_SOURCE_MAPPINGS", "AWS_DEFAULT_REGION"}
+    of_the_other_function |= {"IMAGESCRIBE_BACKFILL_QUEUE_URL", "IMAGESCRIBE_JOBS_TABLE"}
     assert set(variables) == set(ENVIRONMENT) - of_the_other_function
     settings = Settings.from_environment({name: ENVIRONMENT[name] for name in variables})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        pipeline, _queue, _announcements = stage.describe._assemble(settings)
-    assert pipeline.settings == settings
+        assert stage.describe.assemble(settings).pipeline.settings == settings
 
 
 # ── What is in a message ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,8 +195,8 @@ def test_a_call_that_never_ends_is_left_behind_at_the_end_of_the_invocation(stag
     upload = stage.upload(PICTURE)
     with an_endpoint_that_hangs(stage):
         assert stage.invoke() == 1
-        assert stage.waited_for == [pytest.approx(stage.lambda_seconds - stage.describe.SETTLING_SECONDS, abs=1)]
-        assert stage.last_answer == {"batchItemFailures": []}  # sent afresh, with the fault counted on it
+        assert stage.waited_for == [pytest.approx(stage.lambda_seconds - CLEAN_UP_SECONDS, abs=1)] * 2
+        assert stage.last_answer == {"batchItemFailures": []}  # requeued, with the failure counted on it
         visible_at = stage.next_visible()
         assert visible_at is not None
         assert visible_at - stage.clock.now <= 4
@@ -207,7 +209,7 @@ def test_a_call_that_never_ends_is_left_behind_at_the_end_of_the_invocation(stag
 
 def test_a_call_that_hangs_whenever_it_is_made_becomes_a_dead_letter_and_leaves_the_queue(stage: Stage) -> None:
     upload = stage.store("pictures/cat.png", PICTURE)
-    stage.send(eventbridge_body(upload), {"faults": str(stage.describe.MOST_FAULTS - 1)})
+    stage.send(eventbridge_body(upload), {"failures": str(MAX_FAILURES - 1)})
     with an_endpoint_that_hangs(stage):
         assert stage.invoke() == 1
         assert stage.last_answer == {"batchItemFailures": []}
@@ -234,48 +236,61 @@ def test_others_in_the_batch_of_a_call_that_hangs_are_done(stage: Stage) -> None
 
 def test_waiting_ever_so_often_never_makes_a_dead_letter(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
-    for _ in range(5 * RECEIVES_BEFORE_RENEWAL):
+    for _ in range(5 * RECEIVES_BEFORE_REQUEUE):
         stage.endpoint.says(429)
     stage.settle()
     assert statuses(stage, upload) == ["described"]
     assert stage.letters() == []
-    assert len(stage.endpoint.calls) == 5 * RECEIVES_BEFORE_RENEWAL + 1
+    assert len(stage.endpoint.calls) == 5 * RECEIVES_BEFORE_REQUEUE + 1
 
 
-def fill_the_schedule(stage: Stage, seconds: float, spacing: float = 1.0) -> None:
+def fill_the_schedule(stage: Stage, seconds: float, per_second: float = 1.0) -> None:
     """Let others have taken all starts of that time."""
-    values = {"next_start": stage.clock.now + seconds, "spacing": spacing, "kept_rate": 1 / spacing, "parked_to": 0.0}
-    update_if(
-        stage.dynamodb.client,
-        stage.ledger_table,
-        METER_KEY,
-        values=values,
-        condition="attribute_exists(content)",
-        operands={},
-    )
-    stage.pipeline.meter.read()
+    item = ThrottleItem(stand_in(stage.dynamodb), stage.ledger_table, lambda: fresh(stage.clock.now))
+    state = item.read()
+    item.replace(state, replace(state, rate=steady(stage.clock.now + seconds, per_second)))
+    stage.pipeline.throttle.state()
 
 
-def test_uploads_for_which_no_start_is_near_go_back_before_anything_is_done_for_them(stage: Stage) -> None:
+def test_uploads_for_which_no_start_is_near_go_back_with_a_record_and_nothing_else_done_for_them(stage: Stage) -> None:
     uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(10)]
     fill_the_schedule(stage, 30)
     for service in (stage.s3, stage.dynamodb, stage.sqs):
         service.heard.clear()
     stage.invoke()
     assert len(stage.last_answer["batchItemFailures"]) == 10
-    assert statuses(stage, *uploads) == ["no record"] * 10
+    assert statuses(stage, *uploads) == ["waiting"] * 10
+    assert {stage.standing(upload)["error"] for upload in uploads} == {"the endpoint's rate limit"}
+    assert all(stage.standing(upload)["waiting_until"] for upload in uploads)
     assert [name for name, _ in stage.s3.heard] == []
-    assert [name for name, _ in stage.dynamodb.heard] == ["update_item"]
+    assert sorted(name for name, _ in stage.dynamodb.heard) == ["batch_get_item"] + 11 * ["update_item"]
     assert [name for name, _ in stage.sqs.heard] == ["change_message_visibility_batch"]
     queue = stage.sqs.client.queue(stage.upload_queue_url)
-    visible_at = sorted(message.visible_at - stage.clock.now for message in queue)
-    assert visible_at[0] >= 27
-    assert visible_at[-1] - visible_at[0] == pytest.approx(9 * pacing.STRIDE, abs=1)  # each when its turn is near
+    assert min(message.visible_at - stage.clock.now for message in queue) >= 20
 
     stage.settle()
     assert statuses(stage, *uploads) == ["described"] * 10
     assert stage.endpoint.paid.total() == 10
     assert stage.letters() == []
+
+
+def test_a_record_is_opened_by_the_first_receipt_and_later_ones_write_nothing(stage: Stage) -> None:
+    upload = stage.upload(PICTURE)
+    stage.pipeline.throttle.open("maintenance")
+    stage.invoke()
+    assert stage.standing(upload)["status"] == "waiting"
+    assert stage.standing(upload)["error"] == "paused by the operator: maintenance"
+    for service in (stage.s3, stage.dynamodb):
+        service.heard.clear()
+    for _ in range(3):
+        stage.clock.now = (stage.next_visible() or 0) + 1
+        assert stage.invoke() == 1
+    assert [name for name, _ in stage.s3.heard] == []
+    assert [name for name, _ in stage.dynamodb.heard] == 3 * ["get_item"]
+
+    stage.pipeline.throttle.close()
+    stage.settle()
+    assert statuses(stage, upload) == ["described"]
 
 
 def test_what_needs_no_call_does_not_wait_for_one(stage: Stage) -> None:
@@ -287,111 +302,82 @@ def test_what_needs_no_call_does_not_wait_for_one(stage: Stage) -> None:
     stage.send("no JSON")
     fill_the_schedule(stage, 30)
     stage.invoke()
-    assert statuses(stage, gone, waiting) == ["no record", "no record"]
+    assert statuses(stage, gone, waiting) == ["no record", "waiting"]
     assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]
     assert len(stage.last_answer["batchItemFailures"]) == 1
 
 
-def test_a_lone_image_is_looked_at_while_its_start_is_asked_for(stage: Stage) -> None:
-    upload = stage.upload(PICTURE)
-    fill_the_schedule(stage, 0)
-    looking, met = threading.Event(), []
-    stage.s3.before["get_object"] = lambda _parameters: looking.set()
-    stage.dynamodb.before["update_item"] = lambda _parameters: met.append(looking.wait(timeout=10))
-    with ThreadPoolExecutor() as stage.describe._aside:
-        stage.invoke()
-    assert met[0]
-    assert statuses(stage, upload) == ["described"]
+def test_only_those_begin_for_whom_there_are_starts(stage: Stage) -> None:
+    uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(10)]
+    fill_the_schedule(stage, 0.2, per_second=1 / 30)
+    stage.invoke()
+    assert sorted(statuses(stage, *uploads)) == ["described"] + ["waiting"] * 9
     assert stage.s3.count("get_object") == 1
 
 
-def test_whoever_was_looked_at_and_turned_away_is_looked_at_again_in_its_turn(stage: Stage) -> None:
-    overwritten = stage.upload(PICTURE, "cover.png")
-    fill_the_schedule(stage, 30)
-    with ThreadPoolExecutor() as stage.describe._aside:
-        stage.invoke()
-        assert stage.s3.count("get_object") == 1
-        stage.store(overwritten.key, make_picture("red"))  # its own event is on its way
-        stage.settle()
-    assert stage.s3.count("get_object") == 2
-    assert stage.endpoint.paid.total() == 0
-    assert stage.letters() == []
-
-
-def test_only_those_begin_for_whom_there_are_starts(stage: Stage) -> None:
-    uploads = [stage.upload(make_picture(f"#00{number:02x}00")) for number in range(10)]
-    fill_the_schedule(stage, 0.5, spacing=30)
-    stage.invoke()
-    assert sorted(statuses(stage, *uploads)) == ["described"] + ["no record"] * 9
-
-
-def test_a_start_that_can_not_be_given_back_changes_nothing_about_its_image(stage: Stage) -> None:
-    upload = stage.upload(PICTURE)
+def test_a_permit_that_can_not_be_released_changes_nothing_about_its_image(stage: Stage) -> None:
+    gone = stage.upload(PICTURE)
+    stage.s3.client.delete_object(Bucket=gone.bucket, Key=gone.key)
+    stage.s3.after["get_object"] = stage.s3.before["get_object"] = lambda _parameters: stage.dynamodb.failing.update(
+        {"update_item": throttled()}
+    )
     stage.drain()
-    copy = stage.upload(PICTURE)
-
-    def throttle_the_meter(parameters: dict[str, Any]) -> None:
-        values = parameters["ExpressionAttributeValues"]
-        if ":granted" in values and ":price" not in values:
-            raise throttled()
-
-    stage.dynamodb.before["update_item"] = throttle_the_meter
-    stage.drain()
-    assert statuses(stage, upload, copy) == ["described"] * 2
+    assert statuses(stage, gone) == ["no record"]
     assert stage.last_answer == {"batchItemFailures": []}
     assert stage.next_visible() is None
 
 
-def test_a_meter_that_somebody_deleted_is_made_again(stage: Stage) -> None:
+def test_a_throttle_that_somebody_deleted_is_made_again(stage: Stage) -> None:
     stage.upload(PICTURE)
     stage.drain()
     stage.clock.sleep(3600)
-    delete_if(stage.dynamodb.client, stage.ledger_table, METER_KEY, "attribute_exists(content)", {})
+    delete_if(stage.dynamodb.client, stage.ledger_table, THROTTLE_KEY, "attribute_exists(content)", {})
     second = stage.upload(make_picture("red"))
     stage.settle()
     assert statuses(stage, second) == ["described"]
     assert stage.letters() == []
 
 
-def test_copies_of_what_is_described_give_their_starts_back(stage: Stage) -> None:
+def test_copies_of_what_is_described_take_no_permit(stage: Stage) -> None:
     first = stage.upload(PICTURE)
     stage.drain()
-    granted, spent = stage.meter()["granted"], stage.meter()["spent_usd"]
+    before = stage.throttle_state()
     copies = [stage.upload(PICTURE) for _ in range(5)]
     stage.tell(*copies)
     stage.drain()
     assert statuses(stage, first, *copies) == ["described"] * 6
     assert stage.endpoint.paid.total() == 1
-    assert (stage.meter()["granted"], stage.meter()["spent_usd"]) == (granted, spent)
+    assert stage.throttle_state() == before
 
 
-def test_where_the_meter_fails_the_images_ask_one_by_one(stage: Stage) -> None:
-    upload = stage.upload(PICTURE)
-    fill_the_schedule(stage, 1)
-    stage.clock.sleep(1)
-    stage.dynamodb.failing["get_item"] = throttled()
-    stage.s3.before["get_object"] = lambda _parameters: stage.dynamodb.failing.clear()
+def test_copies_in_one_batch_take_one_permit(stage: Stage) -> None:
+    copies = [stage.upload(PICTURE) for _ in range(5)]
+    stage.settle()
+    assert statuses(stage, *copies) == ["described"] * 5
+    assert stage.endpoint.paid.total() == 1
+    assert stage.throttle_state().budget.spent_usd == pytest.approx(PRICE_USD)
+
+
+def test_an_image_that_turns_out_to_need_no_call_releases_its_permit(stage: Stage) -> None:
+    stage.upload(b"no picture at all")
+    stage.drain()
+    assert stage.endpoint.calls == []
+    assert stage.throttle_state().budget.spent_usd == 0
+
+
+def test_where_the_tables_can_not_be_asked_the_batch_waits_and_is_tried_again(stage: Stage) -> None:
+    uploads = [stage.upload(make_picture(colour)) for colour in ("red", "green")]
+    stage.dynamodb.failing["batch_get_item"] = throttled()
     stage.invoke()
-    assert statuses(stage, upload) == ["described"]
+    stage.dynamodb.failing.clear()
+    assert statuses(stage, *uploads) == ["waiting"] * 2
+    assert stage.last_answer == {"batchItemFailures": []}  # requeued, with the failure counted
+    stage.settle()
+    assert statuses(stage, *uploads) == ["described"] * 2
     assert stage.letters() == []
 
 
-def test_an_image_that_comes_too_late_for_its_start_has_another_one(stage: Stage) -> None:
-    upload = stage.upload(PICTURE)
-    stage.dynamodb.heard.clear()
-    stage.s3.before["get_object"] = lambda _parameters: stage.clock.sleep(1.5)
-    stage.invoke()
-    assert statuses(stage, upload) == ["described"]
-    assert (stage.meter()["granted"], float(stage.meter()["spent_usd"])) == (1, 0.015)
-    taken = [
-        parameters
-        for name, parameters in stage.dynamodb.heard
-        if name == "update_item" and ":price" in parameters["ExpressionAttributeValues"]
-    ]
-    assert len(taken) == 2
-
-
-def test_where_the_queue_can_not_hide_them_they_come_back_by_themselves(stage: Stage) -> None:
+def test_where_the_queue_can_not_defer_them_they_come_back_by_themselves(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     fill_the_schedule(stage, 30)
     stage.sqs.failing["change_message_visibility_batch"] = throttled()
@@ -402,10 +388,10 @@ def test_where_the_queue_can_not_hide_them_they_come_back_by_themselves(stage: S
     assert statuses(stage, upload) == ["described"]
 
 
-def test_a_fault_after_ever_so_many_waits_is_the_first_one(stage: Stage) -> None:
+def test_a_failure_after_ever_so_many_waits_is_the_first_one(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     for message in stage.sqs.client.queue(stage.upload_queue_url):
-        message.receives = 2 * RECEIVES_BEFORE_RENEWAL - 1
+        message.receives = 2 * RECEIVES_BEFORE_REQUEUE - 1
     stage.s3.failing["get_object"] = throttled()
     stage.invoke()
     stage.s3.failing.clear()
@@ -414,13 +400,13 @@ def test_a_fault_after_ever_so_many_waits_is_the_first_one(stage: Stage) -> None
     assert statuses(stage, upload) == ["described"]
 
 
-def test_faults_are_counted_through_the_waits_between_them(stage: Stage) -> None:
+def test_failures_are_counted_through_the_waits_between_them(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     stage.s3.failing["get_object"] = throttled()
-    for _ in range(stage.describe.MOST_FAULTS - 1):
+    for _ in range(MAX_FAILURES - 1):
         stage.invoke()
         [message] = stage.sqs.client.queue(stage.upload_queue_url)
-        message.receives = RECEIVES_BEFORE_RENEWAL  # it waited meanwhile
+        message.receives = RECEIVES_BEFORE_REQUEUE  # it waited meanwhile
         message.visible_at = stage.clock.now
         assert stage.letters() == []
     stage.invoke()
@@ -441,7 +427,7 @@ def test_a_key_that_was_rotated_is_read_afresh_once_and_the_image_does_not_notic
     assert statuses(stage, first, second) == ["described"] * 2
     assert [key for _url, key in stage.endpoint.calls] == [API_KEY, API_KEY, "the next key"]
     assert stage.secrets.count("get_secret_value") == 2
-    assert stage.meter()["paused_by"] == ""
+    assert stage.throttle_state().breaker.opened_by == ""
 
 
 def test_a_key_that_is_refused_and_was_not_rotated_pauses_intake_and_the_right_one_ends_the_pause(
@@ -451,8 +437,8 @@ def test_a_key_that_is_refused_and_was_not_rotated_pauses_intake_and_the_right_o
     upload = stage.upload(PICTURE)
     stage.drain()
     assert len(stage.endpoint.calls) == 1
-    meter = stage.meter()
-    assert (meter["paused_by"], meter["paused_because"]) == ("account", "401: no such key")
+    breaker = stage.throttle_state().breaker
+    assert (breaker.opened_by, breaker.why) == ("account", "401: no such key")
     record = stage.record(upload)
     assert record is not None
     assert (record["status"], record["error"], record["attempts"]) == ("waiting", "401: no such key", 0)
@@ -465,7 +451,7 @@ def test_a_key_that_is_refused_and_was_not_rotated_pauses_intake_and_the_right_o
     stage.secrets.client.key = "another key"
     stage.settle()
     assert statuses(stage, upload, later) == ["described"] * 2
-    assert stage.meter()["paused_by"] == ""
+    assert stage.throttle_state().breaker.opened_by == ""
     assert stage.letters() == []
 
 
@@ -475,9 +461,9 @@ def test_without_a_key_intake_is_paused_with_what_to_do_about_it(stage: Stage, k
     upload = stage.upload(PICTURE)
     stage.pass_time(3_600)
     assert stage.endpoint.calls == []
-    assert stage.meter()["paused_because"] == "no API key is set: run `imagescribe key set`"
-    assert stage.meter()["pauses"] > 3  # each longer than the one before
-    assert stage.meter()["paused_until"] > stage.clock.now
+    assert stage.throttle_state().breaker.why == "no API key is set: run `imagescribe key set`"
+    assert stage.throttle_state().breaker.openings > 3  # each longer than the one before
+    assert stage.throttle_state().breaker.open_until > stage.clock.now
     assert statuses(stage, upload) == ["waiting"]
     assert stage.paid(upload) is None
 
@@ -494,13 +480,13 @@ def test_a_key_that_was_taken_away_pauses_intake_like_one_that_is_wrong(stage: S
     stage.secrets.client.key = ""
     upload = stage.upload(make_picture("red"))
     stage.drain()
-    assert stage.meter()["paused_because"] == "no API key is set: run `imagescribe key set`"
+    assert stage.throttle_state().breaker.why == "no API key is set: run `imagescribe key set`"
     assert stage.standing(upload)["attempts"] == 0
 
     stage.secrets.client.key = "another key"
     stage.settle()
     assert statuses(stage, upload) == ["described"]
-    assert float(stage.meter()["spent_usd"]) == 2 * 0.015
+    assert stage.throttle_state().budget.spent_usd == 2 * 0.015
 
 
 def test_neither_the_key_nor_what_signs_a_url_is_in_what_is_logged_or_kept(

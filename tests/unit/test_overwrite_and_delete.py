@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from imagescribe.model.events import Deletion, Upload
+from imagescribe.model.outcomes import Deferred
 from imagescribe.model.tags import TagState
-from imagescribe.pipeline import LOOK_AGAIN_SECONDS
-from tests.factories import make_picture
+from imagescribe.pipeline import FRESH_SECONDS_FOR_TAGS
+from tests.factories import eventbridge_body, make_picture
 from tests.unit import stages
 from tests.unit.fake_endpoint import Reply, prompt_of
 from tests.unit.stage import Stage
@@ -122,11 +125,11 @@ def test_an_overwrite_while_the_answer_is_being_saved_never_puts_the_old_prompt_
     new: list[Upload] = []
 
     def overwrite() -> None:
-        stage.clock.sleep(LOOK_AGAIN_SECONDS + 0.1)
+        stage.clock.sleep(FRESH_SECONDS_FOR_TAGS + 0.1)
         new.append(stage.store(KEY, NEW))
         if is_done_at_once:  # by another invocation, while this one still waits for its table
             prompt = prompt_of(NEW)
-            stage.pipeline.catalog.begin(new[0])
+            stage.pipeline.catalog.open(new[0])
             stage.pipeline.objects.tag(new[0], "prompt", prompt)
             stage.pipeline.catalog.describe(new[0], "2026-11-02T09:15:04.000Z", prompt, TagState.WRITTEN, 0)
 
@@ -174,7 +177,7 @@ def test_an_upload_that_is_overwritten_while_it_waits_for_the_start_of_its_call_
     )
     assert either.invoke() == 1
     assert either.endpoint.calls == []
-    assert float(either.meter()["spent_usd"]) == 0
+    assert either.throttle_state().budget.spent_usd == 0
     either.settle()
     assert_described(either, new[0], NEW)
     assert either.endpoint.paid.total() == 1
@@ -201,7 +204,7 @@ def test_a_refusal_of_a_superseded_upload_is_not_written_to_the_new_ones_record(
 
     def replace() -> None:
         new.append(stage.upload(NEW, KEY))
-        stage.pipeline.catalog.begin(new[0])  # another invocation has it already
+        stage.pipeline.catalog.open(new[0])  # another invocation has it already
 
     stage.endpoint.before_look = once(replace)
     stage.invoke()
@@ -264,19 +267,68 @@ def test_a_deletion_that_is_told_between_the_look_and_the_record_leaves_no_recor
     assert either.announced() == []
 
 
-def test_what_is_overwritten_while_its_call_waits_for_another_turn_is_not_paid_for(either: Stage) -> None:
-    upload = either.upload(OLD, KEY)
+def test_what_is_overwritten_while_it_waits_for_another_start_is_not_paid_for(either: Stage) -> None:
+    either.upload(OLD, KEY)
     either.endpoint.says(Reply(429, headers={"retry-after": "3"}))
     newer = []
     either.endpoint.after_look = once(lambda: newer.append(either.store(KEY, NEW)))
-    either.drain()
+    either.settle()
     assert len(either.endpoint.calls) == 1
-    assert either.record(upload) is None
-    assert either.meter()["spent_usd"] == 0
+    assert either.throttle_state().budget.spent_usd == 0
     either.tell(*newer)
     either.settle()
     assert_described(either, newer[0], NEW)
     assert either.endpoint.paid.total() == 1
+
+
+# ── Noncurrent versions ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("expired", [False, True], ids=["deleted", "expired"])
+@pytest.mark.parametrize("status", ["described", "rejected", "waiting"])
+def test_a_noncurrent_version_that_goes_changes_nothing_about_the_current_record(
+    keeping_versions: Stage, status: str, expired: bool
+) -> None:
+    stage = keeping_versions
+    old = stage.upload(OLD, KEY)
+    stage.settle()
+    if status != "described":
+        stage.endpoint.says(400 if status == "rejected" else 503)
+    new = stage.upload(NEW, KEY)
+    stage.drain()
+    before, calls, events = stage.standing(new), len(stage.endpoint.calls), len(stage.announced())
+    assert before["status"] == status
+    stage.dynamodb.heard.clear()
+    stage.s3.heard.clear()
+
+    gone = stage.remove(old, version_id=old.version_id)
+    body = json.loads(eventbridge_body(gone))
+    body["detail"] |= {"deletion-type": "Permanently Deleted", "version-id": old.version_id}
+    body["detail"]["reason"] = "Lifecycle Expiration" if expired else "DeleteObject"
+    stage.send(json.dumps(body))
+    stage.drain()
+    assert stage.standing(new) == before
+    assert {name for name, _ in stage.dynamodb.heard} == {"batch_get_item"}
+    assert {name for name, _ in stage.s3.heard} == {"get_object"}
+    assert (len(stage.endpoint.calls), len(stage.announced())) == (calls, events)
+
+
+def test_a_version_that_becomes_current_again_is_described_even_if_its_deletion_comes_twice(
+    keeping_versions: Stage,
+) -> None:
+    stage = keeping_versions
+    old = stage.upload(OLD, KEY)
+    stage.settle()
+    new = stage.upload(NEW, KEY)
+    stage.settle()
+    deletion = stage.remove(new, version_id=new.version_id)
+    stage.endpoint.says(503)
+    stage.pipeline.catalog.open(  # its first delivery ended before it was done
+        replace(old, sequencer=deletion.sequencer), Deferred(stage.clock.now, "503: down")
+    )
+    stage.tell(deletion, deletion)
+    stage.settle()
+    assert_described(stage, old, OLD, since=deletion)
 
 
 def test_an_upload_that_was_deleted_while_it_waited_leaves_no_record(either: Stage) -> None:

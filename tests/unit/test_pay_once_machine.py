@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from imagescribe.aws.mappings import Mappings
-from imagescribe.meter import Meter
 from imagescribe.model.events import Deletion, Upload
-from imagescribe.recovery import recover
+from imagescribe.recovery import Recovery
+from imagescribe.stores.notebook import Notebook
 from tests.factories import make_picture, stand_in
 from tests.unit import stages
 from tests.unit.fake_endpoint import Fault, prompt_of
@@ -362,8 +362,8 @@ class PayOnce(RuleBasedStateMachine):
 
     def _recover(self) -> None:
         stage = self.stage
-        meter = Meter(stand_in(stage.dynamodb), stage.ledger_table, clock=stage.clock, random=Random(1))
-        recover(meter, Mappings(stand_in(None), []), stage.dead_letters(), stage.clock)
+        notebook = Notebook(stand_in(stage.dynamodb), stage.ledger_table)
+        Recovery(stage.new_throttle(), notebook, Mappings(stand_in(None), []), stage.dead_letters(), stage.clock).run()
 
 
 class PayOnceWithVersions(PayOnce):

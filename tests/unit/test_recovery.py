@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from imagescribe.aws.clients import AWS_CONFIG, MOST_SIDE_BY_SIDE
+from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
+from imagescribe.aws.dead_letters import MAX_REDRIVES
 from imagescribe.aws.mappings import Mappings
-from imagescribe.meter import Grant, Meter
-from imagescribe.meter_item import PausedBy
 from imagescribe.model.answers import Transient
 from imagescribe.model.events import Upload
-from imagescribe.recovery import LONG_PAUSE_SECONDS, REDRIVES_EACH_RUN, Recovered, recover
+from imagescribe.recovery import LONG_PAUSE_SECONDS, MAX_REDRIVES_A_RUN, Recovered, Recovery
+from imagescribe.stores.notebook import Notebook
+from imagescribe.throttle import Permit
+from imagescribe.throttle.breaker import OpenedBy, opened
+from imagescribe.throttle.item import ThrottleItem
+from imagescribe.throttle.rate import fresh
 from tests import sam_template
 from tests.factories import make_picture, stand_in
 from tests.unit.stage import Stage, aws_error
@@ -56,14 +59,28 @@ class Minutes:
         """One minute: what the queue delivers, unless the mappings are disabled, and then the recover function."""
         if all(self.lambda_.enabled.values()):
             self.stage.drain()
-        mappings = Mappings(stand_in(self.lambda_), list(self.lambda_.enabled))
-        recovered = recover(self._meter(), mappings, self.stage.dead_letters(), self.stage.clock)
+        recovered = self.recovery().run()
         self.stage.clock.sleep(60)
         return recovered
 
-    def _meter(self) -> Meter:
+    def recovery(self) -> Recovery:
         stage = self.stage
-        return Meter(stand_in(stage.dynamodb), stage.ledger_table, clock=stage.clock, random=Random(1))
+        return Recovery(
+            stage.new_throttle(),
+            Notebook(stand_in(stage.dynamodb), stage.ledger_table),
+            Mappings(stand_in(self.lambda_), list(self.lambda_.enabled)),
+            stage.dead_letters(),
+            stage.clock,
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Let an answer of the endpoint have paused intake for so long."""
+        stage = self.stage
+        item = ThrottleItem(stand_in(stage.dynamodb), stage.ledger_table, lambda: fresh(stage.clock.now))
+        state = item.read()
+        breaker = opened(state.breaker, stage.clock.now, OpenedBy.ACCOUNT, "402: no credits", seconds)
+        item.replace(state, replace(state, breaker=breaker))
+        stage.pipeline.throttle.state()
 
 
 @pytest.fixture
@@ -80,13 +97,13 @@ def test_a_minute_in_which_all_is_well_changes_nothing(minutes: Minutes) -> None
 
 
 def test_a_short_pause_leaves_the_mappings_alone(minutes: Minutes) -> None:
-    minutes.stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", LONG_PAUSE_SECONDS)
+    minutes.pause(LONG_PAUSE_SECONDS)
     assert minutes.run() == Recovered(paused="paused by the account: 402: no credits")
     assert minutes.lambda_.updates == 0
 
 
 def test_a_long_pause_disables_the_mappings_and_its_end_enables_them_each_once(minutes: Minutes) -> None:
-    minutes.stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 600)
+    minutes.pause(600)
     assert minutes.run().mappings == "disabled"
     assert minutes.lambda_.enabled == {"mapping-1": False, "mapping-2": False}
     for _ in range(9):
@@ -102,7 +119,7 @@ def test_while_the_mappings_are_off_a_backlog_costs_no_invocation_and_the_first_
     minutes: Minutes,
 ) -> None:
     stage = minutes.stage
-    stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 600)
+    minutes.pause(600)
     minutes.run()
     uploads = [stage.upload(make_picture(colour)) for colour in ("red", "green", "blue")]
     while minutes.run().mappings != "enabled":
@@ -111,18 +128,18 @@ def test_while_the_mappings_are_off_a_backlog_costs_no_invocation_and_the_first_
     minutes.run()
     minutes.run()
     assert [stage.standing(upload)["status"] for upload in uploads] == ["described"] * 3
-    assert stage.meter()["paused_by"] == ""
+    assert stage.throttle_state().breaker.opened_by == ""
 
 
 def test_a_mapping_that_is_being_changed_right_now_is_tried_again_the_next_minute(minutes: Minutes) -> None:
-    minutes.stage.pipeline.meter.pause(PausedBy.OPERATOR, "maintenance", 1e9)
+    minutes.stage.pipeline.throttle.open("maintenance")
     minutes.lambda_.busy = {"mapping-1"}
     assert minutes.run().mappings == ""
     assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": False}
     minutes.lambda_.busy = set()
     assert minutes.run().mappings == "disabled"
 
-    minutes.stage.pipeline.meter.resume()
+    minutes.stage.pipeline.throttle.close()
     minutes.lambda_.busy = {"mapping-2"}
     assert minutes.run().mappings == ""
     minutes.lambda_.busy = set()
@@ -131,11 +148,11 @@ def test_a_mapping_that_is_being_changed_right_now_is_tried_again_the_next_minut
 
 
 def test_any_other_failure_of_lambda_is_not_hidden(minutes: Minutes) -> None:
-    minutes.stage.pipeline.meter.pause(PausedBy.OPERATOR, "maintenance", 1e9)
+    minutes.stage.pipeline.throttle.open("maintenance")
     minutes.lambda_.failing = aws_error("AccessDeniedException")
     with pytest.raises(ClientError, match="AccessDenied"):
         minutes.run()
-    assert not minutes.stage.meter()["is_switched_off"]
+    assert not minutes.recovery().notebook.read().intake_disabled
 
 
 # ── Dead letters come back when all is well ──────────────────────────────────────────────────────────────────────────
@@ -165,16 +182,16 @@ def test_letters_that_heal_come_back_and_the_others_stay(minutes: Minutes) -> No
 
 
 def test_no_more_than_so_many_come_back_in_one_minute(minutes: Minutes) -> None:
-    for number in range(REDRIVES_EACH_RUN + 5):
+    for number in range(MAX_REDRIVES_A_RUN + 5):
         bury(minutes.stage, str(number), "transient")
-    assert minutes.run().redriven == {"transient": REDRIVES_EACH_RUN}
+    assert minutes.run().redriven == {"transient": MAX_REDRIVES_A_RUN}
     minutes.stage.sqs.client.queue(minutes.stage.upload_queue_url).clear()
     assert minutes.run().redriven == {"transient": 5}
 
 
 def test_nothing_comes_back_while_intake_is_paused(minutes: Minutes) -> None:
     bury(minutes.stage, "cat", "transient")
-    minutes.stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 90)
+    minutes.pause(90)
     assert minutes.run().redriven == {}
     assert minutes.run().redriven == {}
     assert len(minutes.stage.letters()) == 1
@@ -183,7 +200,7 @@ def test_nothing_comes_back_while_intake_is_paused(minutes: Minutes) -> None:
 def test_after_a_pause_one_letter_is_the_probe_and_the_others_follow_when_it_is_well(minutes: Minutes) -> None:
     stage = minutes.stage
     uploads = [bury_upload(stage, f"#00ff{number:02x}") for number in range(3)]
-    stage.pipeline.meter.pause(PausedBy.ACCOUNT, "402: no credits", 30)
+    minutes.pause(30)
     stage.clock.sleep(31)
     assert minutes.run().redriven == {"transient": 1}
     assert minutes.run().redriven == {"transient": 2}
@@ -194,17 +211,28 @@ def test_after_a_pause_one_letter_is_the_probe_and_the_others_follow_when_it_is_
 def test_where_the_last_call_failed_one_letter_shows_whether_the_endpoint_is_well(minutes: Minutes) -> None:
     stage = minutes.stage
     uploads = [bury_upload(stage, f"#ff00{number:02x}") for number in range(3)]
-    meter = stage.pipeline.meter
-    (grant,) = meter.ask()
-    assert isinstance(grant, Grant)
-    meter.report(grant, Transient("503"))
+    (permit,) = stage.pipeline.throttle.acquire()
+    assert isinstance(permit, Permit)
+    stage.pipeline.throttle.record(permit, Transient("503"))
     assert minutes.run().redriven == {"transient": 1}  # no other message is left to show it
     assert minutes.run().redriven == {"transient": 2}
     minutes.run()
     assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
 
 
-def test_an_outage_that_outlasts_all_redrives_of_a_single_image_heals(minutes: Minutes) -> None:
+def test_an_image_that_always_fails_comes_back_three_times_and_then_stays_for_a_person(minutes: Minutes) -> None:
+    stage = minutes.stage
+    upload = stage.upload(PICTURE)
+    stage.endpoint.always_says(503)
+    redriven = sum(sum(minutes.run().redriven.values()) for _ in range(360))
+    assert redriven == MAX_REDRIVES
+    assert len(stage.endpoint.calls) == (1 + MAX_REDRIVES) * stage.pipeline.settings.max_attempts
+    assert stage.standing(upload)["status"] == "dead"
+    (dead_letter,) = stage.letters()
+    assert (dead_letter.attributes["reason"], dead_letter.attributes["redrives"]) == ("transient", "3")
+
+
+def test_a_single_image_outlasts_an_outage_of_four_hours(minutes: Minutes) -> None:
     stage = minutes.stage
     upload = stage.upload(PICTURE)
     stage.endpoint.always_says(503)
@@ -237,9 +265,7 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
 @pytest.fixture
 def function(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = load_function("recover")
-    monkeypatch.setattr(module, "_meter", minutes.stage.pipeline.meter)
-    monkeypatch.setattr(module, "_mappings", Mappings(stand_in(minutes.lambda_), ["mapping-1"]))
-    monkeypatch.setattr(module, "_dead_letters", minutes.stage.dead_letters())
+    monkeypatch.setattr(module, "_recovery", minutes.recovery())
     return module
 
 
@@ -251,13 +277,13 @@ def test_the_function_answers_what_it_did(minutes: Minutes, function: ModuleType
 
 def test_the_function_knows_all_mappings_that_the_template_names() -> None:
     module = load_function("recover")
-    assert module._mappings._ids == ["mapping-1", "mapping-2"]
+    assert module._recovery.mappings._ids == ["mapping-1", "mapping-2"]
     variables = sam_template.resources("AWS::Serverless::Function")["RecoverFunction"]["Environment"]["Variables"]
     assert "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS" in variables
 
 
 def test_the_clients_have_a_connection_for_each_image_of_the_largest_batch() -> None:
     batch_size = sam_template.load()["Parameters"]["BatchSize"]
-    assert batch_size["MaxValue"] == MOST_SIDE_BY_SIDE
+    assert batch_size["MaxValue"] == MAX_SIDE_BY_SIDE
     config: Any = AWS_CONFIG  # the stubs of botocore leave its options out
-    assert config.max_pool_connections == MOST_SIDE_BY_SIDE
+    assert config.max_pool_connections == MAX_SIDE_BY_SIDE

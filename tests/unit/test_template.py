@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagescribe.aws.sqs import RECEIVES_BEFORE_RENEWAL
+from imagescribe.aws.sqs import RECEIVES_BEFORE_REQUEUE
 from imagescribe.settings import Settings
 from tests import sam_template
 from tests.factories import ROOT
@@ -51,9 +51,8 @@ ALLOWED = {name: each for name, each in STATEMENTS.items() if each["Effect"] == 
 
 
 def test_the_statements_are_found() -> None:
-    assert {"DescribeRole.ReadImagesAndWriteTheirTags", "DescribeRole.DecryptImages", "RecoverRole.Meter"} <= set(
-        ALLOWED
-    )
+    expected = {"DescribeRole.ReadImagesAndWriteTheirTags", "DescribeRole.DecryptImages"}
+    assert {*expected, "RecoverRole.ThrottleAndNotebook"} <= set(ALLOWED)
     assert "BucketPolicy.TlsOnly" in STATEMENTS
 
 
@@ -62,9 +61,9 @@ def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> Non
     statement = ALLOWED[name]
     assert "NotAction" not in statement
     assert "NotResource" not in statement
-    # Of all that begins like this there is the single request and its batch.
-    single_and_batch = "sqs:ChangeMessageVisibility*"
-    assert not [action for action in as_list(statement["Action"]) if "*" in action and action != single_and_batch]
+    # Of all that begins like these there is the single request and its batch.
+    single_and_batch = {"sqs:ChangeMessageVisibility*", "sqs:DeleteMessage*", "sqs:SendMessage*"}
+    assert not [action for action in as_list(statement["Action"]) if "*" in action and action not in single_and_batch]
     assert statement.get("Principal") != "*"
     assert statement.get("Principal") != {"AWS": "*"}
     is_trust = statement["Action"] == "sts:AssumeRole"
@@ -74,6 +73,35 @@ def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> Non
             assert text != "*"
             # A wildcard stands only for what is within one named thing, such as the keys of a bucket.
             assert not (isinstance(text, str) and "*" in text) or text.endswith("}*"), text
+
+
+def test_what_is_in_a_bucket_is_read_and_tagged_in_the_stacks_own_account_only() -> None:
+    # A bucket that is deleted frees its name, and the bucket of that name is then somebody else's.
+    of_s3 = [each for each in ALLOWED.values() if any(action.startswith("s3:") for action in as_list(each["Action"]))]
+    assert of_s3
+    for statement in of_s3:
+        assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_only_the_stacks_own_account_tells_of_uploads() -> None:
+    (rule,) = sam_template.resources("AWS::Events::Rule").values()
+    assert rule["EventPattern"]["account"] == [{"Ref": "AWS::AccountId"}]
+
+
+def test_no_condition_on_a_set_of_values_is_met_by_a_request_without_any() -> None:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+    conditions = [each["Condition"] for each in ALLOWED.values() if "ForAllValues:StringEquals" in str(each)]
+    assert conditions
+    for condition in conditions:
+        keys = condition["ForAllValues:StringEquals"]
+        required = {"Fn::If": ["RequiresTls", dict.fromkeys(keys, "false"), {"Ref": "AWS::NoValue"}]}
+        assert condition["Null"] == required
+
+
+@pytest.mark.parametrize("table", ["Ledger", "Catalog"])
+@pytest.mark.parametrize("action", ["dynamodb:BatchGetItem", "dynamodb:GetItem"])
+def test_the_describe_function_may_look_a_whole_batch_up(table: str, action: str) -> None:
+    assert action in ALLOWED[f"DescribeRole.{table}"]["Action"]
 
 
 def test_no_role_takes_a_policy_of_awss_or_sams() -> None:
@@ -117,7 +145,7 @@ def test_a_message_stays_unseen_for_six_times_as_long_as_its_function_may_run() 
 def test_a_message_that_waits_is_sent_afresh_long_before_sqs_gives_it_up() -> None:
     for function in FUNCTIONS.values():
         for queue in queues_of(function):
-            assert queue["RedrivePolicy"]["maxReceiveCount"] == 2 * RECEIVES_BEFORE_RENEWAL
+            assert queue["RedrivePolicy"]["maxReceiveCount"] == 2 * RECEIVES_BEFORE_REQUEUE
 
 
 def test_every_queue_keeps_messages_for_as_long_as_sqs_can() -> None:
@@ -129,6 +157,12 @@ def test_every_function_that_a_queue_invokes_tells_which_messages_failed() -> No
     uploads = [event["Properties"] for event in events if event["Type"] == "SQS"]
     assert uploads
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in uploads)
+
+
+def test_a_run_of_a_schedule_that_fails_is_left_to_the_next_one() -> None:
+    for function in FUNCTIONS.values():
+        if any(event["Type"] == "Schedule" for event in function["Events"].values()):
+            assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
 
 
 # ── What is told to the functions ────────────────────────────────────────────────────────────────────────────────────
@@ -189,6 +223,23 @@ def test_the_bucket_is_nobody_elses_to_see() -> None:
     assert all(value is True for value in bucket["PublicAccessBlockConfiguration"].values())
 
 
+def test_the_parts_of_an_upload_that_never_ended_do_not_stay() -> None:
+    (bucket,) = sam_template.resources("AWS::S3::Bucket").values()
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert not {name for name in rule if "Expiration" in name or "Transition" in name}  # no picture is ever touched
+
+
+def test_what_is_not_encrypted_is_refused_unless_an_operator_says_otherwise() -> None:
+    parameters = sam_template.load()["Parameters"]
+    assert parameters["RequireTls"]["Default"] == "true"
+    refusals = {name for name, each in STATEMENTS.items() if each["Effect"] == "Deny"}
+    assert refusals == {"BucketPolicy.TlsOnly", "QueuePolicy.TlsOnly"}
+    for name in refusals:
+        assert STATEMENTS[name]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
 def test_logs_are_kept_for_as_long_as_the_operator_says() -> None:
     for function in FUNCTIONS.values():
         group = RESOURCES[function["LoggingConfig"]["LogGroup"]["Ref"]]
@@ -202,31 +253,17 @@ def test_the_api_key_is_no_parameter_and_no_variable() -> None:
     assert not [name for name in sam_template.load()["Parameters"] if "key" in name.lower() and "api" in name.lower()]
 
 
-# ── What is in the zip ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── Versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_toml(name: str) -> dict[str, Any]:
     return tomllib.loads((ROOT / name).read_text(encoding="utf-8"))
 
 
-def test_the_zip_takes_exactly_what_is_locked_for_it() -> None:
-    locked = {package["name"]: package for package in read_toml("uv.lock")["package"]}
-    wanted = [re.split(r"[<>=!~\[ ]", each)[0] for each in read_toml("pyproject.toml")["dependency-groups"]["lambda"]]
-    expected: dict[str, str] = {}
-    while wanted:
-        package = locked[wanted.pop()]
-        if package["name"] not in expected:
-            expected[package["name"]] = package["version"]
-            wanted += [each["name"] for each in package.get("dependencies", [])]
-    lines = (ROOT / "functions/requirements.txt").read_text(encoding="utf-8").splitlines()
-    exported = dict(line.partition(" ")[0].split("==") for line in lines if line and not line.startswith("#"))
-    assert exported == expected
-
-
-def test_boto3_is_the_runtimes_own() -> None:
-    assert "boto" not in (ROOT / "functions/requirements.txt").read_text(encoding="utf-8")
-
-
 def test_the_runtime_is_the_python_that_the_tests_run_with() -> None:
     version = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
     assert sam_template.load()["Globals"]["Function"]["Runtime"] == f"python{version}"
+
+
+def test_the_stack_tells_the_version_of_the_project() -> None:
+    assert sam_template.load()["Outputs"]["Version"]["Value"] == read_toml("pyproject.toml")["project"]["version"]

@@ -1,33 +1,56 @@
-"""The dead-letter queue: which letters come back to the upload queue, and which stay for a person.
+"""The dead-letter queue: which dead letters come back to the upload queue, and which stay for a person.
 
-A letter has a `reason` if the describe function wrote it. One without is either of SQS, which moved the message after
-too many receives (the function crashed with it), or of EventBridge, which could not deliver it and says so in
-attributes of its own. A letter that stays is given the reason it lacks.
+A dead letter has a `reason` if the describe function wrote it. One without is either of SQS, which moved the message
+after too many receives (the function crashed with it), or of EventBridge, which could not deliver it and says so in
+attributes of its own.
+
+SQS has no look at a queue that leaves it alone: to work through one is to receive its messages, which hides them, and
+to show those that stay again in the end.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched, islice
 from typing import TYPE_CHECKING, Final
 
-from imagescribe.aws.sqs import message_attributes
+from imagescribe.aws.sqs_batches import MAX_ENTRIES, send_messages
+from imagescribe.errors import ImageScribeError
 from imagescribe.model.outcomes import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-HEALING: Final = frozenset({Reason.TRANSIENT, Reason.AWS, Reason.CRASH})
+RETRYABLE: Final = frozenset({Reason.TRANSIENT, Reason.AWS, Reason.CRASH})
 """Reasons that pass by themselves. The others stay until a person has done something."""
 
-MOST_REDRIVES: Final = 3
-"""How often a letter comes back by itself, before it too stays for a person."""
+REDRIVE_AFTER_SECONDS: Final = (0.0, 900.0, 14_400.0)
+"""How long after it became one a dead letter comes back by itself, the first, second and third time; then it stays for
+a person. Ever longer, so that a single image outlasts an outage of hours, and one that always fails costs little."""
 
-LOOK_SECONDS: Final = 60
-"""How long letters are hidden while they are looked through; those that stay are shown again at once."""
+MAX_REDRIVES: Final = len(REDRIVE_AFTER_SECONDS)
+
+RUN_SECONDS: Final = 20
+"""How long a run receives more: the recover function has 50 s, and what stays has to be shown again, too."""
+
+VISIBILITY_SECONDS: Final = 120
+"""Longer than a run and all that it does after its last receive, so that nobody is given what it works on. After a
+crash the dead letters are hidden for the rest of it."""
+
+READ_SECONDS: Final = 5
+"""How long a reading goes on."""
+
+READS_WITHOUT_NEWS: Final = 3
+"""A reading hides nothing, so that SQS gives the same messages again and again. After so many receives without a new
+one, it has seen what it will see."""
+
+
+class NotDeletedError(ImageScribeError):
+    """Dead letters were dealt with and are on their queue still: they will be once more, and nothing is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +63,18 @@ class DeadLetter:
         How often it came back to the upload queue by itself before.
     has_reason
         Whether the reason stands on the message, or was inferred here.
+    sent_at
+        When it came to the dead-letter queue, in epoch seconds.
     """
 
+    message_id: str
     body: str
     reason: Reason
     detail: str
     redrives: int
     has_reason: bool
     receipt_handle: str
+    sent_at: float = 0.0
 
     @classmethod
     def of_message(cls, message: MessageTypeDef) -> DeadLetter:
@@ -55,7 +82,7 @@ class DeadLetter:
         attributes = {
             name: attribute.get("StringValue", "") for name, attribute in message.get("MessageAttributes", {}).items()
         }
-        given = attributes.get("reason", "")
+        given, redrives = attributes.get("reason", ""), attributes.get("redrives", "")
         if given in Reason:
             reason, detail = Reason(given), attributes.get("detail", "")
         elif "ERROR_CODE" in attributes:
@@ -64,126 +91,207 @@ class DeadLetter:
         else:
             reason, detail = Reason.CRASH, "the function ended again and again while it had this message"
         return cls(
+            message_id=message["MessageId"],
             body=message["Body"],
             reason=reason,
             detail=detail,
-            redrives=int(attributes.get("redrives", "0")),
+            redrives=int(redrives) if redrives.isdecimal() else 0,  # attributes are whoever's who sent the message
             has_reason=given in Reason,
             receipt_handle=message["ReceiptHandle"],
+            sent_at=int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1000,
         )
 
-    @property
-    def heals(self) -> bool:
-        """Whether it comes back by itself."""
-        return self.reason in HEALING and self.redrives < MOST_REDRIVES
+    def is_retryable(self, now: float) -> bool:
+        """Whether it comes back by itself now (epoch seconds)."""
+        if self.reason not in RETRYABLE or self.redrives >= MAX_REDRIVES:
+            return False
+        return self.sent_at + REDRIVE_AFTER_SECONDS[self.redrives] <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What a run did.
+
+    Attributes
+    ----------
+    by_reason
+        How many dead letters were sent back.
+    more
+        Whether there may be more to send back: it stopped at a bound, or the queue refused some.
+    """
+
+    by_reason: Counter[Reason]
+    more: bool
 
 
 class DeadLetters:
     """The dead-letter queue of an upload queue."""
 
-    def __init__(self, client: SQSClient, url: str, upload_queue_url: str) -> None:
+    def __init__(
+        self, client: SQSClient, url: str, upload_queue_url: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
         self._url = url
         self._upload_queue_url = upload_queue_url
+        self._clock = clock
 
-    def redrive(
-        self,
-        comes_back: Callable[[DeadLetter], bool],
-        most: int,
-        *,
-        count_redrives: bool = True,
-        is_probe: bool = False,
-    ) -> Counter[Reason]:
-        """Send letters back to the upload queue, and show the others again.
+    def redrive(self, comes_back: Callable[[DeadLetter], bool], most: int, *, is_operators: bool = False) -> Redriven:
+        """Send dead letters back to the upload queue, and show the others again.
 
         Parameters
         ----------
         comes_back
-            Says it of each letter.
+            Says it of each dead letter.
         most
-            How many letters are sent back at the most.
-        count_redrives
-            False starts their count anew, for letters that a person sends back.
-        is_probe
-            True leaves their count as it is.
+            How many are sent back at the most.
+        is_operators
+            Whether a person sends them back. Then their count of redrives starts anew; otherwise each counts, and
+            those that stay are given the reason that they lack.
 
-        Returns
-        -------
-        Counter
-            How many were sent back, by reason.
+        Raises
+        ------
+        NotDeletedError
+            Some were sent back and are dead letters still.
         """
 
-        def send_back(letter: DeadLetter) -> None:
-            redrives = letter.redrives + (0 if is_probe else 1) if count_redrives else 0
-            self._move(letter, self._upload_queue_url, {"redrives": str(redrives)})
+        def count(dead_letter: DeadLetter) -> Mapping[str, str]:
+            return {"redrives": str(0 if is_operators else dead_letter.redrives + 1)}
 
-        return self._sort(comes_back, send_back, most)
+        def send_back(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+            return self._move(dead_letters, self._upload_queue_url, count)
+
+        return self._work_through(comes_back, send_back, most, gives_reasons=not is_operators)
 
     def discard(self, is_settled: Callable[[DeadLetter], bool], most: int) -> Counter[Reason]:
-        """Delete letters that have become pointless, and show the others again."""
-        return self._sort(is_settled, self._delete, most)
+        """Delete dead letters that have become pointless, and show the others again.
+
+        Raises
+        ------
+        NotDeletedError
+            Some of them are on the queue still.
+        """
+
+        def delete(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+            self._delete(dead_letters)
+            return dead_letters
+
+        return self._work_through(is_settled, delete, most).by_reason
 
     def depth(self) -> int:
-        """Return how many letters are shown, as SQS estimates it."""
+        """Return how many dead letters can be received, as SQS estimates it."""
         attributes = self._client.get_queue_attributes(
             QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"]
         )["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"])
 
     def count(self, most: int) -> Counter[Reason]:
-        """Count letters by reason, looking at no more than so many of them."""
-        return self._sort(lambda _letter: True, self._show, most)
+        """Count dead letters by reason, and leave the queue as it is: none is moved, changed or hidden.
 
-    def _sort(
-        self, takes: Callable[[DeadLetter], bool], act: Callable[[DeadLetter], None], most: int
-    ) -> Counter[Reason]:
-        """Act on the letters that a test takes, until there were so many, and show the others again."""
-        taken: Counter[Reason] = Counter()
-        staying: list[DeadLetter] = []
-        acting: list[DeadLetter] = []
-        for letters in self._receive():
-            for letter in letters:
-                (acting if len(acting) < most and takes(letter) else staying).append(letter)
-            if len(acting) >= most:
+        The price of that is a sample where the queue is long: SQS gives what it likes, ten at a time.
+
+        Parameters
+        ----------
+        most
+            How many are counted at the most.
+        """
+        reasons: dict[str, Reason] = {}
+        without_news, ends_at = 0, self._clock() + READ_SECONDS
+        while len(reasons) < most and without_news < READS_WITHOUT_NEWS and self._clock() < ends_at:
+            dead_letters = self._receive(hidden_seconds=0)
+            if not dead_letters:
                 break
-        for letter in acting:
-            act(letter)
-            taken[letter.reason] += 1
-        for letter in staying:
-            self._show(letter)
-        return taken
+            known = len(reasons)
+            reasons |= {each.message_id: each.reason for each in dead_letters}
+            without_news = 0 if len(reasons) > known else without_news + 1
+        return Counter(islice(reasons.values(), most))
 
-    def _receive(self) -> Iterator[list[DeadLetter]]:
-        """Go through the letters ten at a time, hiding each, until no more are shown or the time is up."""
-        # Without an end, a queue that takes longer to look through would show its first letters again, for ever.
-        ends_at = time.monotonic() + LOOK_SECONDS / 3
-        while time.monotonic() < ends_at:
-            messages = self._client.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=10,
-                VisibilityTimeout=LOOK_SECONDS,
-                WaitTimeSeconds=1,  # a short poll asks only some of SQS's servers, and can miss what is there
-                MessageAttributeNames=["All"],
-            ).get("Messages")
-            if not messages:
-                return
-            yield [DeadLetter.of_message(message) for message in messages]
+    def _work_through(
+        self,
+        takes: Callable[[DeadLetter], bool],
+        act: Callable[[Sequence[DeadLetter]], Sequence[DeadLetter]],
+        most: int,
+        *,
+        gives_reasons: bool = False,
+    ) -> Redriven:
+        """Act on the dead letters that a test takes, ten at a time, and show the others again, whatever happens.
 
-    def _show(self, letter: DeadLetter) -> None:
-        if letter.has_reason:
-            self._client.change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=letter.receipt_handle, VisibilityTimeout=0
-            )
-        else:
-            attributes = {"reason": letter.reason, "detail": letter.detail, "redrives": str(letter.redrives)}
-            self._move(letter, self._url, attributes)
+        Parameters
+        ----------
+        act
+            Returns those that are off the queue.
+        """
+        done: Counter[Reason] = Counter()
+        held: dict[str, DeadLetter] = {}
+        were_refused, ends_at = False, self._clock() + RUN_SECONDS
+        try:
+            while done.total() < most and self._clock() < ends_at:
+                received = self._receive(VISIBILITY_SECONDS)
+                if not received:
+                    return Redriven(done, more=were_refused)
+                held |= {each.receipt_handle: each for each in received}
+                taken = list(islice(filter(takes, received), most - done.total()))
+                gone = act(taken)
+                done.update(each.reason for each in gone)
+                were_refused |= len(gone) < len(taken)
+                if gives_reasons:
+                    lacking = [each for each in received if each not in taken and not each.has_reason]
+                    gone = [*gone, *self._move(lacking, self._url, _reason_of)]
+                for each in gone:
+                    del held[each.receipt_handle]
+            return Redriven(done, more=True)
+        finally:
+            self._show(held.values())
 
-    def _move(self, letter: DeadLetter, url: str, attributes: dict[str, str]) -> None:
-        # Sent before it is deleted: a crash between the two makes a duplicate, not a loss.
-        self._client.send_message(
-            QueueUrl=url, MessageBody=letter.body, MessageAttributes=message_attributes(attributes)
+    def _receive(self, hidden_seconds: int) -> list[DeadLetter]:
+        messages = self._client.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=MAX_ENTRIES,
+            VisibilityTimeout=hidden_seconds,
+            WaitTimeSeconds=1,  # a short poll asks only some of SQS's servers, and can miss what is there
+            AttributeNames=["SentTimestamp"],
+            MessageAttributeNames=["All"],
+        ).get("Messages", [])
+        return [DeadLetter.of_message(message) for message in messages]
+
+    def _move(
+        self, dead_letters: Sequence[DeadLetter], url: str, attributes: Callable[[DeadLetter], Mapping[str, str]]
+    ) -> list[DeadLetter]:
+        """Send dead letters to a queue, with the attributes of each, and return those that the queue took."""
+        moved: list[DeadLetter] = []
+        messages = [(each.body, attributes(each)) for each in dead_letters]
+        for taken in send_messages(self._client, url, messages):
+            sent = [dead_letters[number] for number in taken]
+            # Sent before it is deleted: a crash between the two makes a duplicate, not a loss.
+            self._delete(sent)
+            moved += sent
+        return moved
+
+    def _delete(self, dead_letters: Sequence[DeadLetter]) -> None:
+        if not dead_letters:
+            return
+        answer = self._client.delete_message_batch(
+            QueueUrl=self._url,
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": each.receipt_handle} for number, each in enumerate(dead_letters)
+            ],
         )
-        self._delete(letter)
+        if failed := answer.get("Failed"):
+            reasons = ", ".join(f"{dead_letters[int(each['Id'])].message_id}: {each['Code']}" for each in failed)
+            raise NotDeletedError(
+                f"the queue did not delete {len(failed)} of {len(dead_letters)} dead letters ({reasons})"
+            )
 
-    def _delete(self, letter: DeadLetter) -> None:
-        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt_handle)
+    def _show(self, dead_letters: Collection[DeadLetter]) -> None:
+        """Let them be received again at once. One that the queue does not show comes when its visibility ends."""
+        for some in batched(dead_letters, MAX_ENTRIES, strict=False):
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": each.receipt_handle, "VisibilityTimeout": 0}
+                    for number, each in enumerate(some)
+                ],
+            )
+
+
+def _reason_of(dead_letter: DeadLetter) -> Mapping[str, str]:
+    return {"reason": dead_letter.reason, "detail": dead_letter.detail, "redrives": str(dead_letter.redrives)}

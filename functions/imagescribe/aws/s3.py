@@ -1,4 +1,4 @@
-"""The bucket's objects: look at one, presign it, read and write its tags.
+"""The bucket's objects: inspect one, presign it, read and write its tags.
 
 boto3 presigns with SigV2 in some regions unless told otherwise, and without the virtual host addressing a bucket in
 another region answers 307; CLIENT_CONFIG sets both. A presigned URL dies with the role's session that signed it.
@@ -6,19 +6,24 @@ another region answers 307; CLIENT_CONFIG sets both. A presigned URL dies with t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from imagescribe.errors import OutOfTimeError
+from imagescribe.model.events import Upload
 from imagescribe.model.tags import TagState, merge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import TagTypeDef
 
-    from imagescribe.model.events import ObjectEvent, Upload
+    from imagescribe.model.events import ObjectEvent
 
 CLIENT_CONFIG: Final = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 
@@ -26,35 +31,42 @@ URL_LIFE_SECONDS: Final = 300
 """The provider may store what it is sent, so the URL lives little longer than a call."""
 
 HEAD_BYTES: Final = 16
+_ARCHIVED: Final = "archived (S3 Glacier): restore it, then run `imagescribe retry`"
+_CUSTOMER_KEY: Final = "encrypted with a key that only its owner has (SSE-C)"
 _MISSING: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ObjectHead:
     """What is in the bucket under a key now.
 
     Attributes
     ----------
     version_id
         None where the object can be overwritten in place.
-    head
-        The first bytes, at most HEAD_BYTES.
+    first_bytes
+        At most HEAD_BYTES; none where only the head was asked for.
+    unreadable
+        Why the object can't be read, empty where it can.
     """
 
     etag: str
     size: int
     version_id: str | None
-    head: bytes
+    first_bytes: bytes = b""
+    unreadable: str = ""
 
 
-def unfit(found: Found, max_bytes: int) -> str | None:
+def skip_reason(head: ObjectHead, max_bytes: int) -> str | None:
     """Say why the endpoint would not take an object, or return None where it would. Suffixes are not believed."""
-    if found.size == 0:
+    if head.unreadable:
+        return head.unreadable
+    if head.size == 0:
         return "the object is empty"
-    if image_type(found.head) is None:
+    if image_type(head.first_bytes) is None:
         return "not a JPEG, PNG or WebP image (by its first bytes)"
-    if found.size > max_bytes:
-        return f"{found.size:,} bytes, and MaxImageBytes is {max_bytes:,}"
+    if head.size > max_bytes:
+        return f"{head.size:,} bytes, and MaxImageBytes is {max_bytes:,}"
     return None
 
 
@@ -72,34 +84,44 @@ def image_type(head: bytes) -> str | None:
 class Objects:
     """The objects of the bucket, through S3."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, clock: Callable[[], float] = time.time) -> None:
         self._client = client
+        self._clock = clock
 
-    def inspect(self, event: ObjectEvent) -> Found | None:
-        """Look at what is under the key now, with one ranged GET. None where nothing is, or a delete marker."""
+    def inspect(self, event: ObjectEvent) -> ObjectHead | None:
+        """Return what is under the key now, with one ranged GET. None where nothing is, or a delete marker."""
         try:
             answer = self._client.get_object(Bucket=event.bucket, Key=event.key, Range=f"bytes=0-{HEAD_BYTES - 1}")
         except ClientError as error:
-            code = error_code(error)
-            if code in _MISSING:
-                return None
-            if code == "InvalidRange":  # an empty object has no byte 0
-                return self.look(event.bucket, event.key)
-            raise
+            if error_code(error) == "InvalidRange":  # an empty object has no byte 0
+                return self.head(event)
+            return self._unreadable(event, error)
         with answer["Body"] as body:
-            head = body.read()
-        size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(head)
-        return Found(_bare(answer["ETag"]), size, _pinned(answer.get("VersionId")), head)
+            first_bytes = body.read()
+        size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(first_bytes)
+        return ObjectHead(_bare(answer["ETag"]), size, _pinned(answer.get("VersionId")), first_bytes)
 
-    def look(self, bucket: str, key: str) -> Found | None:
-        """Look at what is under a key now without its bytes. None where nothing is, or a delete marker."""
+    def head(self, event: ObjectEvent) -> ObjectHead | None:
+        """Return what is under the key now, without its bytes. None where nothing is, or a delete marker."""
         try:
-            answer = self._client.head_object(Bucket=bucket, Key=key)
+            answer = self._client.head_object(Bucket=event.bucket, Key=event.key)
         except ClientError as error:
-            if error_code(error) in _MISSING:
-                return None
-            raise
-        return Found(_bare(answer["ETag"]), answer["ContentLength"], _pinned(answer.get("VersionId")), b"")
+            return self._unreadable(event, error)
+        return ObjectHead(_bare(answer["ETag"]), answer["ContentLength"], _pinned(answer.get("VersionId")))
+
+    def _unreadable(self, event: ObjectEvent, error: ClientError) -> ObjectHead | None:
+        """Return what can be said of an object that S3 does not give out; other errors are raised again."""
+        code = error_code(error)
+        if code in _MISSING:
+            return None
+        if code == "InvalidObjectState":
+            found = self.head(event)  # the head of an archived object can be read
+            return found and replace(found, unreadable=_ARCHIVED)
+        # S3 says no more of an object encrypted with SSE-C to whoever has not its key, of a HEAD not even that.
+        is_encrypted = code == "400" or (code == "InvalidRequest" and "ncryption" in str(error))
+        if is_encrypted and isinstance(event, Upload):
+            return ObjectHead(event.etag, event.size, event.version_id, unreadable=_CUSTOMER_KEY)
+        raise error
 
     def presign(self, upload: Upload) -> str:
         """Return a URL that reads this upload, for URL_LIFE_SECONDS. It is a secret while it lives."""
@@ -109,16 +131,27 @@ class Objects:
         path, question_mark, query = url.partition("?")
         return "/".join(map(_undotted, path.split("/"))) + question_mark + query
 
-    def tag(self, upload: Upload, key: str, value: str) -> TagState | None:
+    def tag(self, upload: Upload, key: str, value: str, deadline: float = inf) -> TagState | None:
         """Set one tag and keep all others.
 
         S3 replaces a tag set as a whole and has no conditional form of it, so the set is read right before it is
         written; if it can't be read it is not written, for that would erase it.
 
+        Parameters
+        ----------
+        deadline
+            Epoch seconds after which nothing is written: a thread may be frozen with its process between two requests,
+            and what is under the key by the time it thaws, nobody knows.
+
         Returns
         -------
         TagState or None
             None where the object is gone.
+
+        Raises
+        ------
+        OutOfTimeError
+            The deadline is over.
         """
         address = _address(upload)
         try:
@@ -127,6 +160,8 @@ class Objects:
             if tags is None:
                 return TagState.FULL
             if tags != present:
+                if self._clock() > deadline:
+                    raise OutOfTimeError("the invocation was over before the tag could be written")
                 tag_set: list[TagTypeDef] = [{"Key": name, "Value": text} for name, text in tags.items()]
                 self._client.put_object_tagging(**address, Tagging={"TagSet": tag_set})
         except ClientError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,21 +18,16 @@ if TYPE_CHECKING:
 MAX_VISIBILITY_SECONDS: Final = 43_000  # SQS allows 12 hours, counted from the receive
 MAX_DELAY_SECONDS: Final = 900  # of a message that is sent
 
-RECEIVES_BEFORE_RENEWAL: Final = 10
-"""Half of the template's maxReceiveCount. A message that waits its turn more often is sent afresh, which starts its
+RECEIVES_BEFORE_REQUEUE: Final = 10
+"""Half of the template's maxReceiveCount. A message that was deferred more often is requeued, which starts its receive
 count (and its retention) anew, so that waiting never makes a dead letter; a crash never gets as far as that."""
 
-
 MAX_ATTRIBUTE_LENGTH: Final = 1000
-_OWN_ATTRIBUTES: Final = frozenset({"renewals", "faults", "redrives"})
-
-# By what is refused, not by what is taken: Python needs 4 ms at each start to compile the other.
-_CONTROLS = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
-"""What SQS refuses in a message: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
+_OWN_ATTRIBUTES: Final = frozenset({"requeues", "failures", "redrives"})
 
 
-class NotHiddenError(ImageScribeError):
-    """The queue did not hide some messages."""
+class NotDeferredError(ImageScribeError):
+    """The queue did not change the visibility of some messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +36,17 @@ class Delivery:
 
     Attributes
     ----------
-    receives
+    receive_count
         How often it was delivered, this time included, since it was last sent.
     attributes
-        Those of its message attributes that we wrote, all of them counts: how often it was sent afresh for having
-        waited long (`renewals`) or for something that failed (`faults`), and brought back when dead (`redrives`).
+        Those of its message attributes that we wrote, all of them counts: how often it was requeued for having waited
+        long (`requeues`) or for a failure of our infrastructure (`failures`), and brought back when dead (`redrives`).
     """
 
     message_id: str
     receipt_handle: str
     body: str
-    receives: int
+    receive_count: int
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
@@ -62,7 +56,7 @@ class Delivery:
             message_id=record["messageId"],
             receipt_handle=record["receiptHandle"],
             body=record["body"],
-            receives=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+            receive_count=int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
             attributes={
                 name: attribute["stringValue"]
                 for name, attribute in record.get("messageAttributes", {}).items()
@@ -72,17 +66,17 @@ class Delivery:
 
     @property
     def is_first(self) -> bool:
-        """Whether nobody can have begun with this message before."""
-        return self.receives == 1 and not self.attributes
+        """Whether nobody can have worked at this message before."""
+        return self.receive_count == 1 and not self.attributes
 
     @property
-    def faults(self) -> int:
-        """How often something failed with it before. Its receives don't tell: most of them are waits for its turn."""
-        return int(self.attributes.get("faults", 0))
+    def failures(self) -> int:
+        """How often our infrastructure failed with it before. Its receive count doesn't tell: most are waits."""
+        return int(self.attributes.get("failures", 0))
 
-    def is_renewed_for(self, outcome: Deferred) -> bool:
-        """Whether it is sent afresh instead of hidden: to count a fault, or since it was delivered often."""
-        return outcome.is_fault or self.receives >= RECEIVES_BEFORE_RENEWAL
+    def is_requeued_for(self, outcome: Deferred) -> bool:
+        """Whether it is sent once more instead of staying invisible: to count a failure, or since it came often."""
+        return outcome.is_failure or self.receive_count >= RECEIVES_BEFORE_REQUEUE
 
 
 class UploadQueue:
@@ -96,8 +90,12 @@ class UploadQueue:
         self._dead_letter_url = dead_letter_url
         self._clock = clock
 
-    def settle(self, delivery: Delivery, outcome: Outcome) -> bool:
-        """Do with a message what its outcome asks, except for hiding it. True where the poller may delete it."""
+    def at(self, url: str) -> UploadQueue:
+        """Return another queue before the same dead-letter queue."""
+        return UploadQueue(self._client, url, self._dead_letter_url, self._clock)
+
+    def acknowledge(self, delivery: Delivery, outcome: Outcome) -> bool:
+        """Do with a message what its outcome asks, but for its visibility. True where the poller may delete it."""
         match outcome:
             case Done():
                 return True
@@ -105,8 +103,8 @@ class UploadQueue:
                 attributes = {**delivery.attributes, "reason": reason, "detail": detail}
                 self._send(self._dead_letter_url, delivery.body, attributes)
                 return True
-            case Deferred(until) if delivery.is_renewed_for(outcome):
-                counted = "faults" if outcome.is_fault else "renewals"
+            case Deferred(until) if delivery.is_requeued_for(outcome):
+                counted = "failures" if outcome.is_failure else "requeues"
                 count = int(delivery.attributes.get(counted, 0)) + 1
                 attributes = {**delivery.attributes, counted: str(count)}
                 self._send(self._url, delivery.body, attributes, min(self._seconds_to(until), MAX_DELAY_SECONDS))
@@ -114,14 +112,15 @@ class UploadQueue:
             case Deferred():
                 return False
 
-    def hide(self, deferred: Sequence[tuple[Delivery, Deferred]]) -> None:
-        """Hide messages until their times, those of one invocation with one request.
+    def defer(self, deferred: Sequence[tuple[Delivery, Deferred]]) -> None:
+        """Set the visibility time-out of at most ten messages to their times, but of those that are requeued.
 
         Raises
         ------
-        NotHiddenError
+        NotDeferredError
             The queue refused some of them: they come back when their visibility time-out is over.
         """
+        deferred = [(delivery, outcome) for delivery, outcome in deferred if not delivery.is_requeued_for(outcome)]
         if not deferred:
             return
         answer = self._client.change_message_visibility_batch(
@@ -137,7 +136,7 @@ class UploadQueue:
         )
         if failed := answer.get("Failed"):
             reasons = ", ".join(f"{deferred[int(each['Id'])][0].message_id}: {each['Code']}" for each in failed)
-            raise NotHiddenError(f"the queue did not hide {len(failed)} of {len(deferred)} messages ({reasons})")
+            raise NotDeferredError(f"the queue did not defer {len(failed)} of {len(deferred)} messages ({reasons})")
 
     def send(self, body: str) -> None:
         """Put a message on the upload queue."""
@@ -158,7 +157,13 @@ class UploadQueue:
 def message_attributes(attributes: Mapping[str, str]) -> dict[str, MessageAttributeValueTypeDef]:
     """Turn text into message attributes, without what SQS refuses in them (an empty one, too)."""
     return {
-        name: {"DataType": "String", "StringValue": _CONTROLS.sub(" ", value)[:MAX_ATTRIBUTE_LENGTH]}
+        name: {"DataType": "String", "StringValue": "".join(map(_legal, value[:MAX_ATTRIBUTE_LENGTH]))}
         for name, value in attributes.items()
         if value
     }
+
+
+def _legal(character: str) -> str:
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    is_legal = character in "\t\n\r" or "\x20" <= character <= "\ud7ff" or "\ue000" <= character <= "\ufffd"
+    return character if is_legal or character >= "\U00010000" else " "

@@ -12,33 +12,38 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger
 
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.aws.dead_letters import DeadLetters
 from imagescribe.aws.mappings import Mappings
-from imagescribe.meter import Meter
-from imagescribe.recovery import recover
+from imagescribe.log import logger
+from imagescribe.recovery import Recovery
 from imagescribe.settings import Settings
+from imagescribe.stores.notebook import Notebook
+from imagescribe.throttle import Throttle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-logger = Logger(service="imagescribe")
 
-_settings = Settings.from_environment(os.environ)
-_session = boto3.Session()
-_meter = Meter.of_settings(_session.client("dynamodb", config=AWS_CONFIG), _settings)
-_mappings = Mappings(
-    _session.client("lambda", config=AWS_CONFIG), os.environ["IMAGESCRIBE_EVENT_SOURCE_MAPPINGS"].split(",")
-)
-_dead_letters = DeadLetters(
-    _session.client("sqs", config=AWS_CONFIG), _settings.dead_letter_queue_url, _settings.upload_queue_url
-)
+def assemble(settings: Settings) -> Recovery:
+    """Make what a run meets."""
+    session = boto3.Session()
+    dynamodb, sqs = session.client("dynamodb", config=AWS_CONFIG), session.client("sqs", config=AWS_CONFIG)
+    mappings = os.environ["IMAGESCRIBE_EVENT_SOURCE_MAPPINGS"].split(",")
+    return Recovery(
+        throttle=Throttle.of_stack(dynamodb, settings),
+        notebook=Notebook(dynamodb, settings.ledger_table),
+        mappings=Mappings(session.client("lambda", config=AWS_CONFIG), mappings),
+        dead_letters=DeadLetters(sqs, settings.dead_letter_queue_url, settings.upload_queue_url),
+    )
+
+
+_recovery = assemble(Settings.from_environment(os.environ))
 
 
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Do what is due each minute."""
-    recovered = asdict(recover(_meter, _mappings, _dead_letters))
+    recovered = asdict(_recovery.run())
     logger.info("recovered", extra=recovered)
     return recovered

@@ -1,20 +1,25 @@
 """What an answer of the describe endpoint means: pure functions of its status, headers and body.
 
 Only status 200 is billed. What its body looks like is documented nowhere, so it is kept raw and read tolerantly:
-a reader that learns a new shape later heals what was unreadable, without paying again.
+a reader that learns a new shape later makes sense of what was unreadable, without paying again. What is read is
+untrusted text: it goes through ``clean`` before anybody sees it.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from imagescribe.model.backoff import limit_reset
+from imagescribe.model.text import clean, parse_json
 
 PRICE_USD = 0.015
-"""What a call costs where the answer does not say."""
+"""What a call costs by the price list."""
+
+MAX_COST_FACTOR = 10
+"""How many times its price a call is believed to have cost."""
 
 MAX_DETAIL_LENGTH = 1000
 
@@ -25,10 +30,6 @@ _FETCH_WORDS = re.compile(
     re.IGNORECASE,
 )
 _BALANCE_WORDS = re.compile(r"credit|balance|insufficient|spend|quota|billing|payment|top.?up", re.IGNORECASE)
-# However the URL is quoted, escaped or read apart: the name, what parts it from its value, and a value of some length.
-_SIGNATURES = re.compile(
-    r"(X-Amz-(?:Signature|Security-Token|Credential)\W{0,20})(?:[^&\s\"'<>\\]|\\[/u]){16,}", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,11 @@ class Description:
     Attributes
     ----------
     body
-        The raw body as text.
-    cost_usd, latency_seconds
-        As the endpoint says; the list price and our own clock where it does not.
+        The raw body as text, without secrets.
+    cost_usd
+        At least the price of a call and at most MAX_COST_FACTOR times it, whatever the endpoint says.
+    latency_seconds
+        As the endpoint says; by our own clock where it does not.
     request_id
         The endpoint's own, where it gave one.
     described_at
@@ -97,7 +100,7 @@ type Refusal = Limited | Transient | AccountFault | Rejected
 type Answer = Description | Refusal
 
 
-def classify(status: int, headers: Mapping[str, str], body: str, now: float) -> Refusal:
+def classify(status: int, headers: Mapping[str, str], body: str, now: float, price_usd: float = PRICE_USD) -> Refusal:
     """Say what an answer other than 200 means.
 
     Parameters
@@ -106,6 +109,8 @@ def classify(status: int, headers: Mapping[str, str], body: str, now: float) -> 
         Case-insensitive, or with lower-case names.
     now
         Epoch seconds.
+    price_usd
+        What a call costs: with less, credits are spent.
     """
     detail = f"{status}: {error_words(body)}"
     match status:
@@ -115,7 +120,7 @@ def classify(status: int, headers: Mapping[str, str], body: str, now: float) -> 
             return AccountFault(detail, concerns_key=True)
         case 402 | 404 | 405 | 410:
             return AccountFault(detail)
-        case 406 if balance_is_spent(headers, body):
+        case 406 if balance_is_spent(headers, body, price_usd):
             return AccountFault(detail)
         case 408:
             return Transient(detail)
@@ -129,24 +134,39 @@ def classify(status: int, headers: Mapping[str, str], body: str, now: float) -> 
             return Transient(detail)
 
 
-def balance_is_spent(headers: Mapping[str, str], body: str) -> bool:
+def balance_is_spent(headers: Mapping[str, str], body: str, price_usd: float) -> bool:
     """Tell a 406 for want of credits from one for a wrong parameter, by the header or the words of the body."""
-    with suppress(ValueError):
-        if float(headers.get("x-remaining-credits", "unknown")) < PRICE_USD:
-            return True
     # A team's spend cap is reached while the account has credits.
-    return bool(_BALANCE_WORDS.search(error_words(body)))
+    return number(headers.get("x-remaining-credits")) < price_usd or bool(_BALANCE_WORDS.search(error_words(body)))
 
 
-def is_spent(balance: Any) -> bool | None:
+def is_spent(balance: str, price_usd: float) -> bool | None:
     """Whether the body of the balance says that no call can be paid: ``{"credits": 0.0, "free-credits": 0.01}``.
 
     None where it says nothing of credits.
     """
-    if not isinstance(balance, dict):
+    try:
+        parsed = parse_json(balance)
+    except ValueError:
         return None
-    parts = [part for name, part in balance.items() if "credit" in name and isinstance(part, int | float)]
-    return sum(parts) < PRICE_USD if parts else None
+    named = [value for name, value in parsed.items() if "credit" in name] if isinstance(parsed, dict) else []
+    parts = [value for value in named if type(value) in (int, float) and abs(value) < 1e300]
+    return sum(parts) < price_usd if parts else None
+
+
+def cost_usd(header: str | None, price_usd: float) -> float:
+    """Return what a call counts as spent, by the header ``x-cost``."""
+    said = number(header)
+    # Rounded, since DynamoDB refuses a number like 1e-200.
+    return price_usd if math.isnan(said) else max(price_usd, min(round(said, 6), MAX_COST_FACTOR * price_usd))
+
+
+def number(header: str | None) -> float:
+    """Return the number in a header, or NaN where there is none."""
+    try:
+        return float(header or "")
+    except ValueError:
+        return math.nan
 
 
 def read_prompt(body: str) -> str | None:
@@ -156,40 +176,31 @@ def read_prompt(body: str) -> str | None:
     text under a usual name, a JSON string, and bare text. Not taken for a prompt: HTML, and what begins like JSON but
     is none.
     """
-    text = body.strip().removeprefix("\ufeff").strip()
     try:
-        return _find_text(json.loads(text))
+        return _find_text(parse_json(body))
     except (ValueError, RecursionError):
-        pass
-    if not text or text[0] in '{["<':
-        return None
-    return text
+        text = clean(body).strip().removeprefix("\ufeff").strip()
+        return None if text.startswith(("{", "[", '"', "<")) else text or None
 
 
 def error_words(body: str) -> str:
     """Return the endpoint's own words from the body of an error, on one line."""
     words = body.strip()
     try:
-        parsed = json.loads(words)
-    except (ValueError, RecursionError):
-        if words.startswith("<"):
-            words = "an HTML page" + "".join(f": {title}" for title in re.findall(r"<title>([^<]*)", words)[:1])
-    else:
+        parsed = parse_json(words)
         if isinstance(parsed, dict):
             said = [parsed[key] for key in ("error", "error_description", "message", "detail") if parsed.get(key)]
             words = ". ".join(part if isinstance(part, str) else json.dumps(part) for part in said) or words
-    return " ".join(_encodable(words).split())[:MAX_DETAIL_LENGTH].rstrip() or "no further words"
-
-
-def redact(text: str, api_key: str) -> str:
-    """Take the key, and what signs a presigned URL, out of text that the endpoint sent back."""
-    return _SIGNATURES.sub(r"\1REDACTED", text.replace(api_key, "REDACTED") if api_key else text)
+    except (ValueError, RecursionError):
+        if words.startswith("<"):
+            words = "an HTML page" + "".join(f": {title}" for title in re.findall(r"<title>([^<]*)", words)[:1])
+    return " ".join(clean(words).split())[:MAX_DETAIL_LENGTH].rstrip() or "no further words"
 
 
 def _find_text(value: Any) -> str | None:
     match value:
         case str():
-            return _encodable(value).strip() or None
+            return clean(value).strip() or None
         case list():
             return next((found for each in value if (found := _find_text(each)) is not None), None)
         case dict():
@@ -197,8 +208,3 @@ def _find_text(value: Any) -> str | None:
                 if (found := _find_text(value.get(key))) is not None:
                     return found
     return None
-
-
-def _encodable(text: str) -> str:
-    """Replace halves of surrogate pairs, such as an emoji cut in two leaves in JSON; no AWS service takes them."""
-    return text.encode("utf-8", "replace").decode()

@@ -5,6 +5,7 @@ They differ in more than their wrapping: a notification's key is form-encoded, E
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from urllib.parse import unquote_plus
 
 from imagescribe.errors import MalformedMessageError
 from imagescribe.model.times import iso_utc
+
+_MARKER = "Delete Marker Created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,9 @@ class Upload:
         https://repost.aws/knowledge-center/s3-duplicate-sqs-messages
     uploaded_at
         ISO 8601, UTC.
+    requester
+        Who uploaded it, as S3 tells: EventBridge names the account or the AWS service, a notification the id of the
+        user or role. None where the event does not say.
     """
 
     bucket: str
@@ -42,6 +48,7 @@ class Upload:
     size: int
     sequencer: str
     uploaded_at: str
+    requester: str | None = None
 
     @property
     def image(self) -> str:
@@ -51,12 +58,19 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A deletion of an object, of one of its versions, or by a delete marker."""
+    """A deletion of an object, of one of its versions, or by a delete marker.
+
+    Attributes
+    ----------
+    expired
+        Whether a lifecycle rule deleted it for good: among versions that is never the current one.
+    """
 
     bucket: str
     key: str
     sequencer: str
     deleted_at: str
+    expired: bool = False
 
     @property
     def image(self) -> str:
@@ -101,6 +115,35 @@ def split_body(body: str) -> list[str]:
     return [json.dumps({"Records": [record]}) for record in message["Records"]]
 
 
+def upload_body(upload: Upload, source: str, job: str = "") -> str:
+    """Return an event like EventBridge's own of S3, for an upload that somebody else than S3 tells of.
+
+    Parameters
+    ----------
+    source
+        Who tells of it, such as ``imagescribe.retry``.
+    job
+        The backfill that it belongs to, if any.
+    """
+    described: dict[str, Any] = {
+        "key": upload.key,
+        "size": upload.size,
+        "etag": upload.etag,
+        "sequencer": upload.sequencer,
+    }
+    if upload.version_id:
+        described["version-id"] = upload.version_id
+    return json.dumps(
+        {
+            "source": source,
+            **({"job": job} if job else {}),
+            "detail-type": "Object Created",
+            "time": upload.uploaded_at,
+            "detail": {"bucket": {"name": upload.bucket}, "object": described},
+        }
+    )
+
+
 def _parse_message(message: Any) -> list[ObjectEvent]:
     if not isinstance(message, Mapping):
         raise MalformedMessageError(f"the body is JSON, but {type(message).__name__} instead of an object")
@@ -119,9 +162,12 @@ def _parse_eventbridge(event: Mapping[str, Any]) -> list[ObjectEvent]:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     match event["detail-type"]:
         case "Object Created":
-            return [_upload(event["detail"], event["detail"]["object"]["key"], "version-id", event["time"])]
+            detail = event["detail"]
+            return [_upload(detail, detail["object"]["key"], "version-id", event["time"], detail.get("requester"))]
         case "Object Deleted":
-            return [_deletion(event["detail"], event["detail"]["object"]["key"], event["time"])]
+            detail = event["detail"]
+            expired = detail.get("reason") == "Lifecycle Expiration" and detail.get("deletion-type") != _MARKER
+            return [_deletion(detail, detail["object"]["key"], event["time"], expired=expired)]
         case _:
             return []
 
@@ -131,13 +177,15 @@ def _parse_record(record: Mapping[str, Any]) -> list[ObjectEvent]:
     name = record["eventName"].removeprefix("s3:")
     key = unquote_plus(record["s3"]["object"]["key"], errors="strict")
     if name.startswith("ObjectCreated:"):
-        return [_upload(record["s3"], key, "versionId", record["eventTime"])]
+        identity = record.get("userIdentity")
+        requester = identity.get("principalId") if isinstance(identity, Mapping) else None
+        return [_upload(record["s3"], key, "versionId", record["eventTime"], requester)]
     if name.startswith(("ObjectRemoved:", "LifecycleExpiration:")):
-        return [_deletion(record["s3"], key, record["eventTime"])]
+        return [_deletion(record["s3"], key, record["eventTime"], expired=name == "LifecycleExpiration:Delete")]
     return []
 
 
-def _upload(detail: Mapping[str, Any], key: str, version_attribute: str, time: str) -> Upload:
+def _upload(detail: Mapping[str, Any], key: str, version_attribute: str, time: str, requester: object) -> Upload:
     described = detail["object"]
     version_id = described.get(version_attribute)
     return Upload(
@@ -146,17 +194,20 @@ def _upload(detail: Mapping[str, Any], key: str, version_attribute: str, time: s
         version_id=version_id if version_id and version_id != "null" else None,
         etag=described["etag" if "etag" in described else "eTag"].strip('"'),
         size=int(described["size"]),
-        sequencer=described["sequencer"].upper(),
+        sequencer=_sequencer(described["sequencer"]),
         uploaded_at=_utc(time),
+        # It orders nothing and pays for nothing, so no image is given up for what it looks like.
+        requester=requester if isinstance(requester, str) and requester.isascii() and requester else None,
     )
 
 
-def _deletion(detail: Mapping[str, Any], key: str, time: str) -> Deletion:
+def _deletion(detail: Mapping[str, Any], key: str, time: str, *, expired: bool) -> Deletion:
     return Deletion(
         bucket=_name(detail["bucket"]["name"], "bucket"),
         key=_name(key, "key"),
-        sequencer=detail["object"]["sequencer"].upper(),
+        sequencer=_sequencer(detail["object"]["sequencer"]),
         deleted_at=_utc(time),
+        expired=expired,
     )
 
 
@@ -165,6 +216,13 @@ def _name(value: Any, what: str) -> str:
         raise MalformedMessageError(f"the event's {what} is {value!r}")
     value.encode()  # half of a surrogate pair, which JSON can hold and S3 can not, is a ValueError
     return value
+
+
+def _sequencer(value: Any) -> str:
+    # One that is greater than every other, "~" say, would keep all later events of its key out.
+    if not isinstance(value, str) or not re.fullmatch("[0-9A-Fa-f]+", value):
+        raise MalformedMessageError(f"the event's sequencer is {value!r}, which is no hexadecimal number")
+    return value.upper()
 
 
 def _utc(time: str) -> str:

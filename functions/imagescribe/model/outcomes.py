@@ -36,13 +36,13 @@ class Deferred:
     ----------
     until
         Epoch seconds.
-    is_fault
-        Whether something failed that is no answer of the endpoint's, which is counted on the message.
+    is_failure
+        Whether our own infrastructure failed, and not the endpoint: that is counted on the message.
     """
 
     until: float
     why: str
-    is_fault: bool = False
+    is_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, update_if
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from imagescribe.model.events import ObjectEvent, Upload
+    from imagescribe.model.outcomes import Deferred
     from imagescribe.model.tags import TagState
 
 
@@ -34,28 +35,21 @@ class Status(StrEnum):
     DEAD = "dead"
 
 
-FINAL = frozenset({Status.DESCRIBED, Status.REJECTED, Status.SKIPPED})
-"""Not looked at again for the same event. A dead one is: its message came back."""
-
-
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Opened:
     """The record is ours to write.
 
     Attributes
     ----------
-    status
-        What the record says now: `describing`, or `waiting` from an earlier try.
     attempts
         Failed calls so far.
     """
 
-    status: Status
-    attempts: int
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class AlreadyFinal:
     """The same upload came to its end before: described, rejected or skipped."""
 
     status: Status
@@ -63,11 +57,50 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Superseded:
+class Stale:
     """The record is of a newer event."""
 
 
-type Beginning = Begun | Finished | Superseded
+type Standing = Opened | AlreadyFinal | Stale
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a record says of the event that it was written for."""
+
+    status: Status
+    sequencer: str
+    etag: str
+    version_id: str | None
+    prompt: str | None
+    attempts: int
+
+    @classmethod
+    def of_item(cls, item: Mapping[str, Any]) -> Self:
+        """Read a record."""
+        return cls(
+            status=Status(item["status"]),
+            sequencer=item["sequencer"],
+            etag=item["etag"],
+            version_id=item.get("version_id"),
+            prompt=item.get("prompt"),
+            attempts=int(item.get("attempts", 0)),
+        )
+
+    def standing(self, upload: Upload) -> Standing | None:
+        """Return how an upload stands by its image's record; None where the record is to be opened for it."""
+        if self.sequencer < upload.sequencer:
+            return None
+        if (self.sequencer, self.etag, self.version_id) != (upload.sequencer, upload.etag, upload.version_id):
+            # Of a newer event; or a deletion came again, and finds another version than before.
+            return Stale()
+        match self.status:
+            case Status.DEAD:
+                return None
+            case Status.WAITING | Status.DESCRIBING:
+                return Opened(self.attempts)
+            case Status.DESCRIBED | Status.REJECTED | Status.SKIPPED:
+                return AlreadyFinal(self.status, self.prompt)
 
 
 class Catalog:
@@ -78,37 +111,37 @@ class Catalog:
         self._table = table
         self._clock = clock
 
-    def begin(self, upload: Upload) -> Beginning:
-        """Open the record for an upload, or say why not."""
+    def open(self, upload: Upload, waiting: Deferred | None = None) -> Standing:
+        """Open the record for an upload, of one that waits already if so, or say why not."""
+        state = self._state(Status.DESCRIBING, 0) if waiting is None else self._waiting(waiting, 0)
         try:
-            self._start(upload, "attribute_not_exists(image) OR sequencer < :sequencer")
+            self._update(
+                upload,
+                {
+                    "bucket": upload.bucket,
+                    "key": upload.key,
+                    "version_id": upload.version_id,
+                    "etag": upload.etag,
+                    "size": upload.size,
+                    "sequencer": upload.sequencer,
+                    "uploaded_at": upload.uploaded_at,
+                    "requester": upload.requester,
+                    **state,
+                },
+                "attribute_not_exists(image) OR sequencer < :sequencer OR (sequencer = :sequencer AND #status = :dead)",
+                {":dead": Status.DEAD},
+            )
         except ConditionFailedError as failed:
-            present = failed.item
-        else:
-            return Begun(Status.DESCRIBING, attempts=0)
-        if present.get("sequencer") != upload.sequencer:
-            return Superseded()
-        if (present["etag"], present["version_id"]) != (upload.etag, upload.version_id):
-            # A deletion that comes again finds another version than before, which has an event of its own.
-            return Superseded()
-        status = Status(present["status"])
-        if status is Status.DEAD:
-            try:
-                self._start(upload, "sequencer = :sequencer")
-            except ConditionFailedError:
-                return Superseded()
-            return Begun(Status.DESCRIBING, attempts=0)
-        if status in FINAL:
-            return Finished(status, present["prompt"])
-        return Begun(status, int(present["attempts"]))
+            return Record.of_item(failed.item).standing(upload) or Stale()
+        return Opened()
 
-    def wait(self, upload: Upload, error: str, attempts: int | None, until: float) -> bool:
-        """Record that an image waits, why, and until when (epoch seconds). With None the attempts stay as they are."""
-        return self._end(upload, Status.WAITING, attempts, error=error, waiting_until=iso_utc(until))
+    def wait(self, upload: Upload, waiting: Deferred, attempts: int | None) -> bool:
+        """Record that an image waits. With None the attempts stay as they are."""
+        return self._end(upload, self._waiting(waiting, attempts))
 
     def give_up(self, upload: Upload, status: Status, error: str, attempts: int | None) -> bool:
         """Record that an image was skipped, was rejected or is dead, and why."""
-        return self._end(upload, status, attempts, error=error)
+        return self._end(upload, self._state(status, attempts, error=error))
 
     def describe(self, upload: Upload, described_at: str, prompt: str, tags: TagState, attempts: int) -> str | None:
         """Record a prompt, and return the one that stands then.
@@ -116,8 +149,9 @@ class Catalog:
         That is another where the record became a newer upload's meanwhile, and None where that one is not described
         yet or the record was removed with its object.
         """
+        state = self._state(Status.DESCRIBED, attempts, prompt=prompt, tags=tags, described_at=described_at)
         try:
-            self._settle(upload, Status.DESCRIBED, attempts, prompt=prompt, tags=tags, described_at=described_at)
+            self._write(upload, state)
         except ConditionFailedError as failed:
             return failed.item.get("prompt")
         return prompt
@@ -133,30 +167,21 @@ class Catalog:
                 {":sequencer": event.sequencer},
             )
 
-    def _start(self, upload: Upload, condition: str) -> None:
-        upload_values = {
-            "bucket": upload.bucket,
-            "key": upload.key,
-            "version_id": upload.version_id,
-            "etag": upload.etag,
-            "size": upload.size,
-            "sequencer": upload.sequencer,
-            "uploaded_at": upload.uploaded_at,
-        }
-        self._update(upload, upload_values | self._state(Status.DESCRIBING, 0), condition)
-
-    def _end(self, upload: Upload, status: Status, attempts: int | None, **outcome: str) -> bool:
+    def _end(self, upload: Upload, state: dict[str, Any]) -> bool:
         try:
-            self._settle(upload, status, attempts, **outcome)
+            self._write(upload, state)
         except ConditionFailedError:
             return False
         return True
 
-    def _settle(self, upload: Upload, status: Status, attempts: int | None, **outcome: str) -> None:
+    def _write(self, upload: Upload, state: dict[str, Any]) -> None:
         # A prompt that stands is not taken back by a duplicate, or by an event that could not be sent.
         condition = "sequencer = :sequencer AND #status <> :described"
-        state = self._state(status, attempts, **outcome)
         self._update(upload, state, condition, {":described": Status.DESCRIBED})
+
+    def _waiting(self, waiting: Deferred, attempts: int | None) -> dict[str, Any]:
+        until = iso_utc(waiting.until)
+        return self._state(Status.WAITING, attempts, error=waiting.why, waiting_until=until)
 
     def _state(self, status: Status, attempts: int | None, **outcome: str) -> dict[str, Any]:
         nothing = dict.fromkeys(("prompt", "tags", "error", "described_at", "waiting_until"))

@@ -5,9 +5,10 @@ They go through the low-level client: `boto3.resource` is slow to make and not m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
+
+
+MAX_BATCH_GETS: Final = 3
+
+
+class UnprocessedKeysError(ImageScribeError):
+    """A batch of reads came back incomplete: the table is throttled."""
 
 
 class ConditionFailedError(ImageScribeError):
@@ -42,8 +50,8 @@ def update_if(
     key: Mapping[str, Any],
     *,
     values: Mapping[str, Any],
-    condition: str,
-    operands: Mapping[str, Any],
+    condition: str = "",
+    operands: Mapping[str, Any] = MappingProxyType({}),
     remove: tuple[str, ...] = (),
     add: Mapping[str, int] | None = None,
     returns_item: bool = True,
@@ -53,7 +61,8 @@ def update_if(
     Parameters
     ----------
     condition
-        An expression of the service with the names of the operands, such as ``"sequencer < :sequencer"``.
+        An expression of the service with the names of the operands, such as ``"sequencer < :sequencer"``; none if
+        empty.
     returns_item
         Whether the item comes back at all: it is empty otherwise, which spares both sides the work.
 
@@ -70,55 +79,20 @@ def update_if(
         clauses.append("REMOVE " + ", ".join(f"#{name}" for name in remove))
     if add:
         clauses.append("ADD " + ", ".join(f"#{name} :add_{name}" for name in add))
-    sets = {f":set_{name}": value for name, value in values.items()}
-    adds = {f":add_{name}": value for name, value in add.items()}
-    names = {f"#{name}": name for name in (*values, *remove, *add)}
-    values = {**sets, **adds, **operands}
-    update = " ".join(clauses)
-    return run_update(
-        client,
-        table,
-        key,
-        update=update,
-        condition=condition,
-        values=values,
-        names=names,
-        returns_item=returns_item,
-    )
-
-
-def run_update(
-    client: DynamoDBClient,
-    table: str,
-    key: Mapping[str, Any],
-    *,
-    update: str,
-    condition: str,
-    values: Mapping[str, Any],
-    names: Mapping[str, str] | None = None,
-    returns_item: bool = True,
-) -> dict[str, Any]:
-    """Run one conditional update in the service's own expressions, and return the item as it is then.
-
-    Parameters
-    ----------
-    returns_item
-        Whether the item comes back at all: it is empty otherwise.
-
-    Raises
-    ------
-    ConditionFailedError
-        The condition does not hold; the error carries the item.
-    """
-    optional: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
-    if values:
-        optional["ExpressionAttributeValues"] = _marshal(values)
+    operands = {
+        **{f":set_{name}": value for name, value in values.items()},
+        **{f":add_{name}": value for name, value in add.items()},
+        **operands,
+    }
+    optional: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+    if operands:
+        optional["ExpressionAttributeValues"] = _marshal(operands)
     try:
         answer = client.update_item(
             TableName=table,
             Key=_marshal(key),
-            UpdateExpression=update,
-            ConditionExpression=condition,
+            UpdateExpression=" ".join(clauses),
+            ExpressionAttributeNames={f"#{name}": name for name in (*values, *remove, *add)},
             ReturnValues="ALL_NEW" if returns_item else "NONE",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
             **optional,
@@ -132,6 +106,33 @@ def get(client: DynamoDBClient, table: str, key: Mapping[str, Any]) -> dict[str,
     """Return an item as it is at this moment, or None where there is none."""
     answer = client.get_item(TableName=table, Key=_marshal(key), ConsistentRead=True)
     return _unmarshal(answer["Item"]) if "Item" in answer else None
+
+
+def get_all(client: DynamoDBClient, keys: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the items of several tables as they are at this moment, with one request.
+
+    Parameters
+    ----------
+    keys
+        Of each table, each key once; a hundred at most in all. Keys without an item have none in the answer.
+
+    Raises
+    ------
+    UnprocessedKeysError
+        The service left out some of them, again and again.
+    """
+    found: dict[str, list[dict[str, Any]]] = {table: [] for table in keys}
+    requests: Mapping[str, Any] = {
+        table: {"Keys": [_marshal(key) for key in of_table], "ConsistentRead": True} for table, of_table in keys.items()
+    }
+    for _ in range(MAX_BATCH_GETS):
+        answer = client.batch_get_item(RequestItems=requests)
+        for table, items in answer["Responses"].items():
+            found[table] += [_unmarshal(item) for item in items]
+        requests = answer.get("UnprocessedKeys", {})
+        if not requests:
+            return found
+    raise UnprocessedKeysError(f"DynamoDB left keys of {', '.join(requests)} unread {MAX_BATCH_GETS} times")
 
 
 def delete_if(
@@ -158,9 +159,18 @@ def _failed_condition(error: ClientError) -> Exception:
 
 
 def _marshal(values: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
-    return {
-        name: _serialize(Decimal(repr(value)) if isinstance(value, float) else value) for name, value in values.items()
-    }
+    return {name: _serialize(_decimal(value)) for name, value in values.items()}
+
+
+def _decimal(value: Any) -> Any:
+    """Return a value as boto3 takes it: without floats, which are not exact."""
+    match value:
+        case float():
+            return Decimal(repr(value))
+        case dict():
+            return {name: _decimal(part) for name, part in value.items()}
+        case _:
+            return value
 
 
 def _unmarshal(item: Mapping[str, Any]) -> dict[str, Any]:

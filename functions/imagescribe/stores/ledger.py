@@ -46,7 +46,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
+class ClaimedElsewhere:
     """Another message is being described with the same content.
 
     Attributes
@@ -58,7 +58,7 @@ class Busy:
     lease_until: float
 
 
-type Claim = Claimed | Busy | Description
+type Claim = Claimed | ClaimedElsewhere | Description
 
 
 class Ledger:
@@ -104,8 +104,7 @@ class Ledger:
                 add={"claims": 1},
             )
         except ConditionFailedError as failed:
-            present = failed.item
-            return _description(present) if "body" in present else Busy(float(present["lease_until"]))
+            return known(failed.item, self._clock()) or ClaimedElsewhere(self._clock())
         return Claimed(int(item["claims"]))
 
     def save(self, upload: Upload, description: Description, deadline: float) -> Description:
@@ -168,6 +167,14 @@ class Ledger:
 def content_key(upload: Upload) -> dict[str, str]:
     """Return the key of an upload's content in the ledger."""
     return {"content": f"{upload.etag}-{upload.size}"}
+
+
+def known(item: Mapping[str, Any], now: float) -> Description | ClaimedElsewhere | None:
+    """Return what an item says of its content: paid for, claimed by somebody right now, or (None) neither."""
+    if "body" in item:
+        return _description(item)
+    lease_until = float(item.get("lease_until", 0))
+    return ClaimedElsewhere(lease_until) if lease_until >= now else None
 
 
 def _description(item: Mapping[str, Any]) -> Description:

@@ -23,7 +23,20 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order in which a newcomer needs them."""
-        order = ["demo", "local", "get", "list", "status", "pause", "resume", "redrive", "retry", "key"]
+        order = [
+            "demo",
+            "local",
+            "get",
+            "list",
+            "status",
+            "pause",
+            "resume",
+            "redrive",
+            "retry",
+            "backfill",
+            "audit",
+            "key",
+        ]
         return sorted(super().list_commands(ctx), key=order.index)
 
     def invoke(self, ctx: Any) -> Any:

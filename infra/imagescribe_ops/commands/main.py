@@ -9,7 +9,8 @@ import time
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
+from imagescribe_ops.commands import audit, backfill
 from imagescribe_ops.commands.base import (
     JsonOption,
     LocalOption,
@@ -36,12 +38,12 @@ from imagescribe_ops.local.demo import Demo, DemoResult
 from imagescribe_ops.local.deploy import CACHE_DIRECTORY, TEMPLATE
 from imagescribe_ops.local.pictures import Selection, samples, select
 from imagescribe_ops.local.processes import Interrupted, interruptible
-from imagescribe_ops.local.stack import LocalStack, local_stack
+from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
 from imagescribe_ops.local.state import LocalState
 from imagescribe_ops.stack import DEFAULT_STACK, StackOutputs
-from imagescribe_ops.template import parameter_names
+from imagescribe_ops.template import constraint_broken, parameter_definitions
 
-__all__ = ["app", "main"]
+__all__ = ["app", "audit", "backfill", "main"]
 
 DEMO_LATENCY_SECONDS = 1.0
 DEMO_LOG = CACHE_DIRECTORY / "demo.log"
@@ -141,7 +143,8 @@ def _show_demo(result: DemoResult) -> None:
 def local(
     *,
     describe_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another describe endpoint in place of the simulator.")
+        str | None,
+        typer.Option(metavar="URL", help="Another describe endpoint on this machine, in place of the simulator."),
     ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A template parameter; may be given several times.")
@@ -158,9 +161,14 @@ def local(
     With `--json`, one line of JSON says where everything is as soon as it is ready, and nothing else is printed on
     standard output. From another terminal, the other commands reach it with `--local`.
 
+    An endpoint is told where a picture is and fetches it, so one elsewhere cannot be used here: this machine's bucket
+    is out of its reach. For the real endpoint deploy to AWS.
+
     Examples: `imagescribe local` · `imagescribe local --parameter MaxAttempts=3 --json`
     """
     parameters = _parameters(parameter or [])
+    if describe_url is not None:
+        _check("DescribeUrl", describe_url, "--describe-url")
     steps = Steps()
     try:
         with (
@@ -187,7 +195,7 @@ def local(
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:
-    known = parameter_names(TEMPLATE) if TEMPLATE.is_file() else []
+    known = _known_parameters()
     parameters = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -197,8 +205,27 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
             raise typer.BadParameter(
                 f"the template has no {name!r}; it has {', '.join(known)}", param_hint="--parameter"
             )
+        _check(name, value, "--parameter")
         parameters[name] = value
     return parameters
+
+
+def _known_parameters() -> dict[str, dict[str, Any]]:
+    return parameter_definitions(TEMPLATE) if TEMPLATE.is_file() else {}
+
+
+def _check(name: str, value: str, option: str) -> None:
+    """Refuse, before anything is built, what the deployment would refuse or could not work with."""
+    definition = _known_parameters().get(name)
+    if definition and (broken := constraint_broken(definition, value)):
+        raise typer.BadParameter(f"{name} {broken}; it is {value!r}", param_hint=option)
+    if name == "DescribeUrl" and not is_loopback(value):
+        raise typer.BadParameter(
+            f"an endpoint on {urlsplit(value).hostname} cannot fetch pictures from this machine's 127.0.0.1, so it "
+            "would describe none. What works is an endpoint that runs on this machine, such as "
+            "http://127.0.0.1:8080/describe; for the real one, deploy to AWS with `sam deploy --guided`",
+            param_hint=option,
+        )
 
 
 def _state(up: LocalStack) -> LocalState:

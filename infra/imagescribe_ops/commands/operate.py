@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imagescribe.meter_item import PausedBy
 from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.outcomes import Reason
+from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops.commands.base import (
     JsonOption,
     LocalOption,
@@ -26,8 +26,9 @@ from imagescribe_ops.commands.base import (
 )
 from imagescribe_ops.display import print_json, print_record, shown
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.operations import MOST_LETTERS_COUNTED, MOST_LETTERS_REDRIVEN, Intake, Operations
+from imagescribe_ops.operations import Operations
 from imagescribe_ops.stack import DEFAULT_STACK, QueueDepth, read_outputs, set_api_key
+from imagescribe_ops.standing import Intake
 
 MAX_KEY_LENGTH = 4096
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -41,10 +42,10 @@ def image_address(image: str) -> tuple[str, str]:
     parts = re.fullmatch(r"s3://([^/]+)/(.+)", image, flags=re.DOTALL)
     if parts is None:
         raise typer.BadParameter("an image is s3://BUCKET/KEY", param_hint="S3URI")
-    return parts[1], _utf8(parts[2], "S3URI")
+    return parts[1], utf8(parts[2], "S3URI")
 
 
-def _utf8(text: str, parameter: str) -> str:
+def utf8(text: str, parameter: str) -> str:
     """Refuse bytes that are no UTF-8, which arrive as lone surrogates and which AWS takes nowhere."""
     try:
         text.encode()
@@ -93,8 +94,9 @@ def status(
     console = Console(highlight=False, soft_wrap=True)
     counts = ", ".join(f"{count} {name}" for name, count in images.counts.items() if count) or "none yet"
     reasons = ", ".join(f"{count} {reason}" for reason, count in standing.dead_letters_by_reason.items())
-    if standing.dead_letters.total > MOST_LETTERS_COUNTED:
-        reasons += f" (of the first {MOST_LETTERS_COUNTED})"
+    counted = sum(standing.dead_letters_by_reason.values())
+    if counted < standing.dead_letters.visible:
+        reasons += f" (of {counted} that were read)"
     budget = f" of ${intake.budget_usd:g}" if intake.budget_usd else ""
     print_record(
         console,
@@ -140,7 +142,7 @@ def pause(
     Examples: `imagescribe pause --reason 'invoice dispute'` · `imagescribe pause --for 2h`
     """
     seconds = None if lasting is None else _duration(lasting)
-    because = _utf8(reason, "--reason").strip()
+    because = utf8(reason, "--reason").strip()
     if not because:
         raise typer.BadParameter("say why, or leave it out", param_hint="--reason")
     intake = Operations.of_stack(connect(stack, region, profile, local=local), stack).pause(because, seconds)
@@ -180,7 +182,7 @@ def resume(
     intake = Operations.of_stack(connect(stack, region, profile, local=local), stack).resume()
     if as_json:
         print_json({"stack": stack, "intake": asdict(intake)})
-    elif intake.paused_by == PausedBy.BUDGET:
+    elif intake.paused_by == OpenedBy.BUDGET:
         _say(f"{_paused(intake)}. A resume does not lift that; deploy with a larger DailyBudgetUsd.")
     elif intake.paused_by:
         _say(f"{_paused(intake)}. It began again right after the resume.")
@@ -211,19 +213,21 @@ def redrive(
 ) -> None:
     """Send dead letters back to the upload queue. Nothing is paid twice: an answer that was paid for is kept.
 
-    Letters of the reasons transient, aws and crash come back by themselves three times while the endpoint is well. This
-    is for after that, when they may come back three times again, and for the others once what was wrong is mended.
+    Those of the reasons transient, aws and crash come back by themselves three times. This is for after that, when they
+    may come back three times again, and for the others once what was wrong is mended.
 
     Example: `imagescribe redrive --reason transient`
     """
     operations = Operations.of_stack(connect(stack, region, profile, local=local), stack)
-    sent = operations.redrive(None if reason is _Reason.ALL else Reason(reason.value))
-    more = sent.total() >= MOST_LETTERS_REDRIVEN
+    redriven = operations.redrive(None if reason is _Reason.ALL else Reason(reason.value))
+    sent, more = redriven.by_reason, redriven.more
     if as_json:
         print_json({"stack": stack, "redriven": {str(name): count for name, count in sent.items()}, "more": more})
     elif sent:
         counts = ", ".join(f"{count} {name}" for name, count in sent.items())
         _say(f"Sent back: {counts}." + (" There may be more: run it again." if more else ""))
+    elif more:
+        _say("None was sent back in the time of one run, and there may be more: run it again.")
     else:
         _say("There is no dead letter." if reason is _Reason.ALL else f"There is no dead letter {reason}.")
 

@@ -6,14 +6,18 @@ see `processes.py`. `local_stack()` is the short way to one cloud with one stack
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import deploy
@@ -24,6 +28,15 @@ from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs, read_
 from imagescribe_ops.template import parameter_names
 
 type Report = Callable[[str], None]
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL is one of this machine's own, which alone reaches what is local."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _say_nothing(_step: str) -> None:
@@ -98,6 +111,9 @@ class LocalCloud:
         self._artifact_bucket = ""
         self._directory: Path | None = None
         self._built: dict[str, Path] = {}
+        self._deployed: dict[Path, str] = {}  # a built template, and what `sam deploy` made of it
+        self._stacks: set[str] = set()
+        self._deploying = Lock()
         self._exits = ExitStack()
 
     @property
@@ -170,12 +186,14 @@ class LocalCloud:
     ) -> LocalStack:
         """Build the template (once for each text of it), deploy it, and put the simulator's key into its secret.
 
+        Of several threads, one deploys after the other.
+
         Parameters
         ----------
         stack
             Its name; a name that is there already is updated.
         parameters
-            Template parameters in place of the local ones (`DescribeUrl`) and of the template's defaults.
+            Template parameters in place of the local ones (such as `DescribeUrl`) and of the template's defaults.
         template
             Another template; source directories in it are relative to the project.
 
@@ -187,23 +205,16 @@ class LocalCloud:
         if self._directory is None:
             raise ValueError("the cloud has not been started")
         known = parameter_names(template)
-        # The emulator speaks plain HTTP, which the stack's own policies refuse otherwise.
-        local = {"DescribeUrl": self.describe_url, "RequireTls": "false"}
+        # The emulator speaks plain HTTP, which the stack's own policies refuse otherwise; and nothing is paid here.
+        local = {"DescribeUrl": self.describe_url, "RequireTls": "false", "DailyBudgetUsd": "0"}
         values = {name: value for name, value in local.items() if name in known} | dict(parameters or {})
         if unknown := sorted(set(values) - set(known)):
             raise OperationError(
                 f"The template has no parameter {', '.join(unknown)}.", f"It has {', '.join(known) or 'none'}."
             )
-        built = self._build(template, self._directory)
-        self._report(f"Deploying the stack {stack} (sam deploy)")
         try:
-            deploy.deploy(
-                built,
-                stack=stack,
-                parameters=values,
-                target=deploy.Target(self.endpoint_url, self.region, self.credentials, self._artifact_bucket),
-                directory=self._directory,
-            )
+            with self._deploying:
+                self._deploy(self._build(template, self._directory), stack, values, self._directory)
         except OperationError as error:
             if self.emulator.is_running():
                 raise
@@ -225,6 +236,19 @@ class LocalCloud:
             place.mkdir(exist_ok=True)
             self._built[digest] = deploy.build(place, template, self.authority)
         return self._built[digest]
+
+    def _deploy(self, built: Path, stack: str, parameters: Mapping[str, str], directory: Path) -> None:
+        deployed = self._deployed.get(built)
+        if deployed and stack not in self._stacks:
+            self._report(f"Deploying the stack {stack}")
+            deploy.deploy_again(self.connection, deployed, stack=stack, parameters=parameters)
+        else:
+            self._report(f"Deploying the stack {stack} (sam deploy)")
+            target = deploy.Target(self.endpoint_url, self.region, self.credentials, self._artifact_bucket)
+            deploy.deploy(built, stack=stack, parameters=parameters, target=target, directory=directory)
+            body: Any = self.connection.cloudformation().get_template(StackName=stack)["TemplateBody"]
+            self._deployed[built] = body if isinstance(body, str) else json.dumps(body)
+        self._stacks.add(stack)
 
 
 def _restate_concurrency(connection: Connection, function_name: str) -> None:

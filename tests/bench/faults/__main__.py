@@ -1,4 +1,4 @@
-"""Inject each fault into the deployed stack, and print one table: `uv run python -m tests.bench.faults`."""
+"""Inject each fault into the deployed stack, and print one table: `uv run python -m tests.bench.faults [ROW…]`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from rich.console import Console
 
@@ -15,26 +17,27 @@ from tests.bench.faults.figures import Figures
 from tests.bench.faults.rows import MANY, ROWS, Row
 from tests.bench.faults.scale import Scale
 from tests.bench.faults.table import as_json, as_markdown, print_table
+from tests.bench.rows import add_names, chosen, first_line
 
-MANY_IMAGES = 10_000
+IMAGES, MANY_IMAGES = 200, 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rows asked for; 1 if one of them does not hold."""
     parser = argparse.ArgumentParser(prog="tests.bench.faults", description=__doc__)
-    parser.add_argument("--images", type=int, default=200, help="in each row (default 200)")
+    add_names(parser, f"all but `many`, which is {MANY_IMAGES:,} uploads at once")
+    parser.add_argument("--images", type=int, help=f"in each row (default {IMAGES}; {MANY_IMAGES:,} in `many`)")
     parser.add_argument("--seed", type=int, default=1, help="of pictures, faults and orders")
-    parser.add_argument("--only", nargs="+", choices=sorted(ROWS), metavar="NAME", help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--many", action="store_true", help=f"{MANY_IMAGES:,} uploads at once, and nothing else")
+    parser.add_argument("--many", action="store_true", help="the row `many`, and nothing else")
     parser.add_argument("--small", action="store_true", help="faults that last no longer than a test may take")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     parser.add_argument("--markdown", action="store_true", help="the table for the README")
     given = parser.parse_args(arguments)
-    rows = {"many": MANY} if given.many else {name: ROWS[name] for name in given.only or ROWS}
-    images = MANY_IMAGES if given.many and given.images == parser.get_default("images") else given.images
+    default = ["many"] if given.many else list(ROWS)
+    rows = chosen(parser, given, {**ROWS, "many": MANY}, lambda row: first_line(row.run), default)
     try:
         with interruptible():
-            figures = _run(rows, Scale(images, given.seed, given.small))
+            figures = _run(rows, given)
     except Interrupted as interruption:
         return 128 + interruption.signal_number
     if given.json:
@@ -46,21 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(row.holds for row in figures) else 1
 
 
-def _run(rows: Mapping[str, Row], scale: Scale) -> list[Figures]:
+def _run(rows: Mapping[str, Row], given: argparse.Namespace) -> list[Figures]:
+    with ExitStack() as exits:
+        cloud = exits.enter_context(LocalCloud())
+        pool = ThreadPoolExecutor()
+        # Where one of them fails or is interrupted, the others end with the cloud.
+        exits.callback(pool.shutdown, wait=False, cancel_futures=True)
+        beside = {name: pool.submit(_inject, name, row, cloud, given) for name, row in rows.items() if row.is_slow}
+        alone = {name: _inject(name, row, cloud, given) for name, row in rows.items() if not row.is_slow}
+        return [beside[name].result() if name in beside else alone[name] for name in rows]
+
+
+def _inject(name: str, row: Row, cloud: LocalCloud, given: argparse.Namespace) -> Figures:
     progress = Console(stderr=True, highlight=False)
-    figures = []
-    with LocalCloud() as cloud:
-        for name, row in rows.items():
-            progress.print(f"{time.strftime('%H:%M:%S')} {name} …", markup=False)
-            figures.append(row.run(cloud, scale))
-            _report(progress, figures[-1])
+    progress.print(f"{time.strftime('%H:%M:%S')} {name} …", markup=False)
+    images = given.images or (MANY_IMAGES if row is MANY else IMAGES)
+    figures = row.run(cloud, Scale(images, given.seed, given.small))
+    _report(progress, name, figures)
     return figures
 
 
-def _report(progress: Console, row: Figures) -> None:
+def _report(progress: Console, name: str, row: Figures) -> None:
     verdict = "holds" if row.holds else "DOES NOT HOLD: " + "; ".join(row.broken)
     told = f"{row.described}/{row.images} described, {row.paid} paid for {row.distinct}, {row.seconds:.0f} s: {verdict}"
-    progress.print(f"{time.strftime('%H:%M:%S')}   {told}", markup=False, soft_wrap=True)
+    progress.print(f"{time.strftime('%H:%M:%S')}   {name}: {told}", markup=False, soft_wrap=True)
     for note in row.notes:
         progress.print(f"           {note}", markup=False, soft_wrap=True)
 

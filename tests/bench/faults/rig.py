@@ -13,7 +13,9 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
-from imagescribe.meter import Meter
+from imagescribe.throttle import rate as rates
+from imagescribe.throttle.breaker import OpenedBy
+from imagescribe.throttle.item import ThrottleItem
 from imagescribe_ops.local.stack import LocalCloud, LocalStack
 from imagescribe_ops.simulator import RunningSimulator, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import QueueDepth
@@ -59,7 +61,7 @@ class Rig:
         self.sqs = stack.connection.sqs()
         self.functions = stack.connection.lambda_functions()
         self._dynamodb = stack.connection.dynamodb()
-        self.meter = Meter(self._dynamodb, self.outputs.ledger_table_name)
+        self._throttle = ThrottleItem(self._dynamodb, self.outputs.ledger_table_name, lambda: rates.fresh(time.time()))
         self.uploaded: dict[str, Picture] = {}
         self.objects: dict[str, Picture] = {}
         self.started = time.time()
@@ -120,6 +122,10 @@ class Rig:
         except ClientError:
             return {}
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def opened_by(self) -> OpenedBy:
+        """Return who or what stopped the calls."""
+        return self._throttle.read().breaker.opened_by
 
     def waiting(self) -> int:
         """Return how many messages the upload queue holds."""

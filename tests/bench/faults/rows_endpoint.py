@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from imagescribe.meter_item import PausedBy
+from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.simulator import Fault
@@ -118,7 +118,7 @@ def _wait_for_pause(rig: Rig, status: int, scale: Scale) -> tuple[list[str], int
     # What runs side by side when the first refusal comes back cannot know of it.
     at_once = BATCH * CONCURRENCY
     broken = []
-    if not rig.until(lambda: rig.meter.read().paused_by is PausedBy.ACCOUNT, PAUSE_IS_LATE_SECONDS):
+    if not rig.until(lambda: rig.opened_by() is OpenedBy.ACCOUNT, PAUSE_IS_LATE_SECONDS):
         broken.append(f"no pause for the account within {PAUSE_IS_LATE_SECONDS:.0f} s")
     time.sleep(2 if scale.is_small else 8)
     refused = sum(call.outcome == status for call in rig.simulator.journal())

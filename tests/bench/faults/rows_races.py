@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from imagescribe.turns import MOST_WAIT_SECONDS
+from imagescribe.pipeline import FRESH_SECONDS
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import JournalEntry
 from tests.bench.faults.figures import Figures
@@ -66,10 +66,10 @@ class Racer:
     def explain(self, call: JournalEntry) -> str | None:
         """Say whether the object was changed on the way of the call, so that nobody knows which picture was described.
 
-        The way begins with the look at the object, which comes before the wait for the call's start.
+        The way begins with the look at the object, which is made again where it is old by the time of the call.
         """
         key = call.object_path.partition("/")[2]
-        begun, ended = call.started_at - MOST_WAIT_SECONDS - SLACK_SECONDS, call.ended_at + SLACK_SECONDS
+        begun, ended = call.started_at - FRESH_SECONDS - SLACK_SECONDS, call.ended_at + SLACK_SECONDS
         hit = any(before <= ended and begun <= after for before, after in self.changed_at[key])
         return "the object changed between our look at it and the answer" if hit else None
 

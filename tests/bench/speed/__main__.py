@@ -1,4 +1,4 @@
-"""Measure speed and cost beside two baselines, and print one table: `uv run python -m tests.bench.speed`."""
+"""Measure speed and cost beside two baselines, and print one table: `uv run python -m tests.bench.speed [ROW…]`."""
 
 from __future__ import annotations
 
@@ -7,46 +7,66 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import LocalCloud
-from tests.bench.speed import rows_init, rows_pace, rows_requests, rows_single
+from tests.bench.rows import add_names, chosen, first_line
+from tests.bench.speed import rows_init, rows_pace, rows_requests, rows_single, rows_slow
 from tests.bench.speed.measures import Bench, Measure
 from tests.bench.speed.picture import draw
 from tests.bench.speed.table import as_json, as_markdown, print_table
 from tests.certificates import CERTIFICATES
 
-type Row = Callable[[Bench], list[Measure]]
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is measured.
+
+    Attributes
+    ----------
+    is_slow
+        Whether it waits most of the time, so that others like it may run beside it.
+    """
+
+    run: Callable[[Bench], list[Measure]]
+    is_slow: bool = False
+
 
 ROWS: Mapping[str, Row] = {
-    "init": rows_init.init,
-    "single": rows_single.single,
-    "backlog": rows_pace.backlog,
-    "slow": rows_pace.slow,
-    "slowest": rows_pace.slowest,
-    "unlimited": rows_pace.unlimited,
-    "changing": rows_pace.changing,
-    "requests": rows_requests.requests,
-    "waiting": rows_requests.waiting,
+    "init": Row(rows_init.init),
+    "single": Row(rows_single.single),
+    "backlog": Row(rows_pace.backlog),
+    "unlimited": Row(rows_pace.unlimited),
+    "changing": Row(rows_pace.changing),
+    "requests": Row(rows_requests.requests),
+    "slow": Row(rows_slow.slow, is_slow=True),
+    "slowest": Row(rows_slow.slowest, is_slow=True),
+    "waiting": Row(rows_requests.waiting, is_slow=True),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rows asked for; 1 if one of them misses its target."""
     parser = argparse.ArgumentParser(prog="tests.bench.speed", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help=f"of {', '.join(ROWS)}")
+    add_names(parser)
     parser.add_argument("--seed", type=int, default=1, help="of the pictures")
-    parser.add_argument("--many", type=int, default=9_500, help="images of the large backlog in `requests`")
+    parser.add_argument("--many", type=int, default=900, help="images of the large backlog in `requests` (default 900)")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     parser.add_argument("--markdown", action="store_true", help="the table for the README")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="calls a second over time, as SVG")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE.svg", help="calls accepted over time, of `backlog` and `changing`, as SVG"
+    )
     given = parser.parse_args(arguments)
+    rows = chosen(parser, given, ROWS, lambda row: first_line(row.run), list(ROWS))
     try:
         with interruptible():
-            measures, picture = _run([ROWS[name] for name in given.only or ROWS], given.seed, given.many)
+            measures, picture = _run(rows, given.seed, given.many)
     except Interrupted as interruption:
         return 128 + interruption.signal_number
     if given.picture:
@@ -60,22 +80,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(measure.is_met is not False for measure in measures) else 1
 
 
-def _run(rows: Sequence[Row], seed: int, many: int) -> tuple[list[Measure], str]:
-    progress = Console(stderr=True, highlight=False)
+def _run(rows: Mapping[str, Row], seed: int, many: int) -> tuple[list[Measure], str]:
     measures: list[Measure] = []
-    with LocalCloud(authority=CERTIFICATES.authority) as cloud:
-        bench = Bench(cloud, seed, many)
-        for row in rows:
-            progress.print(
-                f"{time.strftime('%H:%M:%S')} {row.__doc__} load {os.getloadavg()[0]:.1f}", markup=False, soft_wrap=True
-            )
-            for measure in row(bench):
-                measures.append(measure)
-                line = f"{measure.ours} | {measure.baselines or '–'} | {measure.target}"
-                progress.print(f"{time.strftime('%H:%M:%S')}   {line}", markup=False, soft_wrap=True)
-                for note in measure.notes:
-                    progress.print(f"           {note}", markup=False, soft_wrap=True)
+    with ExitStack() as exits:
+        cloud = exits.enter_context(LocalCloud(authority=CERTIFICATES.authority))
+        with Bench(cloud, seed, many) as bench:
+            for row in rows.values():
+                if not row.is_slow:
+                    measures += _measure(row, bench)
+        pool = ThreadPoolExecutor()
+        # Where one of them fails or is interrupted, the others end with the cloud.
+        exits.callback(pool.shutdown, wait=False, cancel_futures=True)
+        for found in [pool.submit(_measure, row, bench) for row in rows.values() if row.is_slow]:
+            measures += found.result()
     return measures, draw(bench.panels)
+
+
+def _measure(row: Row, bench: Bench) -> list[Measure]:
+    progress = Console(stderr=True, highlight=False)
+
+    def say(text: str) -> None:
+        progress.print(text, markup=False, soft_wrap=True)
+
+    say(f"{time.strftime('%H:%M:%S')} {first_line(row.run)} load {os.getloadavg()[0]:.1f}")
+    measures = row.run(bench)
+    for measure in measures:
+        say(f"{time.strftime('%H:%M:%S')}   {measure.ours} | {measure.baselines or '–'} | {measure.target}")
+        for note in measure.notes:
+            say(f"           {note}")
+    return measures
 
 
 if __name__ == "__main__":

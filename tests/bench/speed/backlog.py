@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.bench.faults.pictures import picture
 from tests.bench.speed.calls import Calls, Limit
 from tests.bench.speed.stacks import Stack
 
@@ -64,7 +63,7 @@ class Run:
 def work_off(
     stack: Stack,
     name: str,
-    numbers: range,
+    images: int,
     seed: int,
     limit: Limit,
     *,
@@ -75,8 +74,8 @@ def work_off(
 
     Parameters
     ----------
-    numbers
-        Which pictures of the seed: a picture is paid once for a stack.
+    images
+        How many.
     patience
         Seconds after which the rest is left.
     watch
@@ -85,7 +84,7 @@ def work_off(
     stack.hold()
     seen = max((entry.id for entry in stack.simulator.journal()), default=0)
     billed_before, dead_before = stack.simulator.counts().billed, stack.dead()
-    objects = {f"{seed}/{number:05}.png": picture(seed, number) for number in numbers}
+    objects = stack.pictures(seed, images)
     started = time.time()
     stack.upload(objects)
     stack.open()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from imagescribe_ops.local.stack import LocalCloud
 from tests.bench.speed.backlog import Run
+from tests.bench.speed.stacks import LATENCY_SECONDS, Shape, Stack, deployed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What the rows share.
+    """What the rows share; use it as a context manager, which takes the shared stacks away.
 
     Attributes
     ----------
@@ -59,8 +62,25 @@ class Bench:
 
     cloud: LocalCloud
     seed: int = 1
-    many: int = 10_000
+    many: int = 900
     panels: list[Panel] = field(default_factory=list)
+    _stacks: dict[Shape, Stack] = field(default_factory=dict)
+    _exits: ExitStack = field(default_factory=ExitStack)
+
+    def stack(self, shape: Shape, latency_s: float = LATENCY_SECONDS, **settings: Any) -> Stack:
+        """Return the shared stack of a shape as if it had just been deployed, with some settings of its simulator."""
+        if shape not in self._stacks:
+            self._stacks[shape] = self._exits.enter_context(deployed(self.cloud, shape, {}))
+        stack = self._stacks[shape]
+        stack.renew()
+        stack.simulator.configure(latency_s=latency_s, **settings)
+        return stack
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
 
 
 def told(run: Run) -> str:

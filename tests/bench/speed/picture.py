@@ -1,114 +1,129 @@
-"""Calls a second over time against the limit, as SVG."""
+"""Calls accepted so far against what the limit allows by then, as SVG: one panel beside the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
-from math import ceil
+from itertools import pairwise
 
 from tests.bench.speed.backlog import Run
-from tests.bench.speed.measures import Panel, told
+from tests.bench.speed.measures import Panel
 
-WIDTH, HEIGHT = 760, 200  # of a panel's plot
-LEFT, TOP, GAP = 56, 44, 62
+WIDTH, HEIGHT = 308, 262  # of a panel's plot
+LEFT, TOP, GAP, RIGHT, BELOW = 52, 44, 60, 20, 54
+PAPER, EDGE, INK, LIMIT, REFUSED = "#fcfcfa", "#d8d8d2", "#3a3a3a", "#111111", "#c81e1e"
 COLOURS = {"ours": "#1f6fb4", "sample": "#c2571a", "direct": "#6b7f22"}
-REFUSED, LIMIT, INK = "#c81e1e", "#111111", "#444444"
-WINDOWS = 60  # of a panel; none is shorter than SHORTEST
-SHORTEST = 2.0  # s
-STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+NAMES = {"ours": "ImageScribe"}
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+MOST_POINTS = 240
+LINE = 19  # from one line of the legend to the next
 
 
 def draw(panels: Sequence[Panel]) -> str:
-    """Return the picture."""
-    height = TOP + len(panels) * (HEIGHT + GAP)
+    """Return the picture. It brings its own light paper, so that it can be read on a dark page too."""
+    width = LEFT + len(panels) * WIDTH + max(0, len(panels) - 1) * GAP + RIGHT
+    height = TOP + HEIGHT + BELOW
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 24} {height}" '
-        'font-family="system-ui, sans-serif" font-size="12">',
-        f'<rect width="100%" height="100%" fill="#ffffff"/><g fill="{INK}">',
-        f'<text x="{LEFT}" y="20" font-size="14">Calls taken a second, over time; refused calls (429) as red ticks'
-        "</text></g>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'font-family="system-ui, sans-serif" font-size="13">',
+        f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8" fill="{PAPER}" stroke="{EDGE}"/>',
     ]
     for index, panel in enumerate(panels):
-        parts += _panel(panel, TOP + index * (HEIGHT + GAP))
+        parts += _panel(panel, LEFT + index * (WIDTH + GAP))
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _panel(panel: Panel, top: float) -> Iterator[str]:
+def _panel(panel: Panel, left: float) -> Iterator[str]:
     runs = [run for run in panel.runs if run.calls.starts]
     if not runs:
         return
+    ours = runs[0]
+    begin = ours.calls.starts[0]
     longest = max(_length(run) for run in runs)
-    window = max(SHORTEST, longest / WINDOWS)
-    series = {run.name: _rates(run, window) for run in runs}
-    highest = [per_minute / 60 for run in runs for _, per_minute in run.limit.changes]
-    most = 1.15 * max(rate for rates in (highest, *series.values()) for rate in rates)
-    across, up = WIDTH / longest, HEIGHT / most
-    base = top + 16 + HEIGHT
+    most = 1.04 * max(ours.limit.allowed(begin, begin + longest), *(len(run.calls.starts) for run in runs))
+    base = TOP + HEIGHT
 
-    def x(seconds: float) -> str:
-        return f"{LEFT + max(0.0, min(seconds, longest)) * across:.1f}"
+    def at(seconds: float, calls: float) -> str:
+        return f"{left + seconds * WIDTH / longest:.1f},{base - calls * HEIGHT / most:.1f}"
 
-    def y(rate: float) -> str:
-        return f"{base - rate * up:.1f}"
-
-    yield f'<g fill="{INK}"><text x="{LEFT}" y="{top + 8}">{escape(panel.title)}</text>'
-    yield from _axes(longest, most, base)
+    yield f'<g fill="{INK}"><text x="{left}" y="26" font-size="15" font-weight="600">{escape(panel.title)}</text>'
+    yield from _axes(longest, most, left)
     yield "</g>"
-    steps = _limit_steps(runs[0], longest)
-    path = " ".join(f"{x(at)},{y(rate)}" for at, rate in steps)
-    yield f'<polyline points="{path}" fill="none" stroke="{LIMIT}" stroke-dasharray="6 4"/>'
-    for index, run in enumerate(runs):
+    for run in reversed(runs):  # ours on top
         colour = COLOURS.get(run.name, INK)
-        points = " ".join(f"{x((at + 0.5) * window)},{y(rate)}" for at, rate in enumerate(series[run.name]))
-        yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
-        begin = run.calls.starts[0]
-        # Each run's refusals on a line of its own, above the plot.
-        ticks = "".join(f"M{x(at - begin)} {top + 12 + 5 * index}v4" for at in run.calls.refusals)
+        yield f'<polyline points="{_joined(at, _accepted(run))}" fill="none" stroke="{colour}" stroke-width="3"/>'
+    turns = [begin, *(since for since, _ in ours.limit.changes[1:]), begin + longest]
+    allowed = [(turn - begin, ours.limit.allowed(begin, turn)) for turn in turns]
+    yield f'<polyline points="{_joined(at, allowed)}" fill="none" stroke="{LIMIT}" stroke-dasharray="6 4"/>'
+    yield from _changes(ours, longest, left)
+    # Each run's refusals in a row of its own, right under the axis; ours first.
+    for row, run in enumerate(runs):
+        first = run.calls.starts[0]
+        ticks = "".join(
+            f"M{left + since * WIDTH / longest:.1f} {base + 2 + 5 * row}v4"
+            for since in (refusal - first for refusal in run.calls.refusals)
+            if 0 <= since <= longest
+        )
         if ticks:
-            yield f'<path d="{ticks}" stroke="{REFUSED}"/>'
-        label = f"{run.name}: {told(run)}"
+            yield f'<path d="{ticks}" stroke="{COLOURS.get(run.name, REFUSED) if row else REFUSED}"/>'
+    yield from _legend(runs, left)
+
+
+def _legend(runs: Sequence[Run], left: float) -> Iterator[str]:
+    lines = [(LIMIT, ' stroke-dasharray="6 4"', "allowed by the limit")]
+    lines += [
+        (COLOURS.get(run.name, INK), ' stroke-width="3"', f"{NAMES.get(run.name, run.name)}: {run.share:.2f} of it")
+        for run in runs
+    ]
+    for index, (colour, dashes, text) in enumerate(lines):
+        y = TOP + 16 + LINE * index
+        yield f'<path d="M{left + 8} {y - 4}h22" stroke="{colour}"{dashes}/>'
+        yield f'<text x="{left + 36}" y="{y}" fill="{colour}">{escape(text)}</text>'
+
+
+def _changes(run: Run, longest: float, left: float) -> Iterator[str]:
+    """Mark where the limit changes, and say to what."""
+    ends = [*(since - run.calls.starts[0] for since, _ in run.limit.changes[1:]), longest]
+    for (since, until), (_, per_minute) in zip(pairwise(ends), run.limit.changes[1:], strict=True):
+        x, end = (left + seconds * WIDTH / longest for seconds in (since, until))
+        yield f'<path d="M{x:.1f} {TOP + HEIGHT}V{TOP + 90}" stroke="{INK}" opacity="0.4" stroke-dasharray="2 3"/>'
         yield (
-            f'<text x="{LEFT + WIDTH}" y="{top + 8 + (0 if index == 0 else 14 * index)}" text-anchor="end" '
-            f'fill="{colour}">{escape(label)}</text>'
+            f'<text x="{(x + end) / 2:.1f}" y="{TOP + HEIGHT - 10}" text-anchor="middle" fill="{INK}">'
+            f"{per_minute:.0f} a minute</text>"
         )
 
 
-def _axes(longest: float, most: float, base: float) -> Iterator[str]:
-    yield f'<path d="M{LEFT} {base - HEIGHT}V{base}H{LEFT + WIDTH}" fill="none" stroke="{INK}"/>'
-    step = _step(most / 4)
+def _axes(longest: float, most: float, left: float) -> Iterator[str]:
+    base = TOP + HEIGHT
+    yield f'<path d="M{left} {TOP}V{base}H{left + WIDTH}" fill="none" stroke="{INK}"/>'
+    step = _step(most / 5)
     for index in range(1, int(most / step) + 1):
-        at = base - index * step * HEIGHT / most
-        yield f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{index * step:g}</text>'
-        yield f'<path d="M{LEFT} {at:.1f}H{LEFT + WIDTH}" stroke="{INK}" stroke-opacity="0.12"/>'
-    step = _step(longest / 8)
+        y = base - index * step * HEIGHT / most
+        yield f'<text x="{left - 7}" y="{y + 4.5:.1f}" text-anchor="end">{index * step:,}</text>'
+        yield f'<path d="M{left} {y:.1f}h{WIDTH}" stroke="{INK}" stroke-opacity="0.12"/>'
+    step = _step(longest / 6)
     for index in range(int(longest / step) + 1):
-        at = LEFT + index * step * WIDTH / longest
-        yield f'<text x="{at:.1f}" y="{base + 16:.1f}" text-anchor="middle">{index * step:g} s</text>'
+        x = left + index * step * WIDTH / longest
+        yield f'<text x="{x:.1f}" y="{base + 30}" text-anchor="middle">{index * step} s</text>'
+    told = f'calls accepted; <tspan fill="{REFUSED}">ticks below: calls refused (429)</tspan>'
+    yield f'<text x="{left}" y="{base + 47}" font-size="12">{told}</text>'
 
 
-def _step(about: float) -> float:
+def _step(about: float) -> int:
     return next((step for step in STEPS if step >= about), STEPS[-1])
 
 
 def _length(run: Run) -> float:
-    return run.calls.starts[-1] - run.calls.starts[0] + SHORTEST
+    return max(1.0, run.calls.starts[-1] - run.calls.starts[0])
 
 
-def _rates(run: Run, window: float) -> list[float]:
-    """Return the calls taken a second in each window; the last one only as far as it goes."""
-    begin, length = run.calls.starts[0], _length(run)
-    counts = [0] * ceil(length / window)
-    for start in run.calls.starts:
-        counts[int((start - begin) / window)] += 1
-    return [count / min(window, max(SHORTEST / 2, length - index * window)) for index, count in enumerate(counts)]
+def _joined(at: Callable[[float, float], str], points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(at(seconds, calls) for seconds, calls in points)
 
 
-def _limit_steps(run: Run, longest: float) -> list[tuple[float, float]]:
-    begin = run.calls.starts[0]
-    steps: list[tuple[float, float]] = []
-    for since, per_minute in run.limit.changes:
-        at = max(0.0, since - begin)
-        if steps:
-            steps.append((at, steps[-1][1]))
-        steps.append((at, per_minute / 60))
-    return [*steps, (longest, steps[-1][1])]
+def _accepted(run: Run) -> list[tuple[float, float]]:
+    """Return seconds since the first accepted call, and how many were accepted by then."""
+    starts = run.calls.starts
+    every = max(1, len(starts) // MOST_POINTS)
+    points = [(start - starts[0], float(number)) for number, start in enumerate(starts)]
+    return [*points[::every], points[-1]]

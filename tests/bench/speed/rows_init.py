@@ -17,7 +17,7 @@ from imagescribe_ops.local.emulator import plain_environment
 from imagescribe_ops.local.tools import Tool, tool_binaries
 from tests.bench.speed.measures import Bench, Measure
 
-REPEATS: Final = 40
+REPEATS: Final = 25
 
 TIMED: Final = """
 import sys, time
@@ -60,6 +60,7 @@ SETTINGS: Final = {
     "PROMPT_TAG_KEY": "prompt",
     "MAX_REQUESTS_PER_MINUTE": "0",
     "DAILY_BUDGET_USD": "0",
+    "PRICE_PER_CALL_USD": "0.015",
 }
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import Any, Final
 
 from imagescribe_ops.simulator import LimitKind, RateLimit
 from tests.bench.speed.backlog import Run, work_off
 from tests.bench.speed.calls import Limit
 from tests.bench.speed.measures import Bench, Measure, Panel, load_note, told
-from tests.bench.speed.stacks import LATENCY_SECONDS, Shape, Stack, deployed
+from tests.bench.speed.stacks import LATENCY_SECONDS, Shape
 
 FAST: Final = 600.0
 IMAGES: Final = 600
-LEARNING: Final = 300  # images of a run before the one that is measured
-SAMPLE_IMAGES: Final = 100  # two rounds of five batches: its pace doesn't change after that
+KNOWN_IMAGES: Final = 400
+LEARNING: Final = 200  # images of a run before the one that is measured
+SAMPLE_IMAGES: Final = 50  # five batches side by side: its pace doesn't change after that
 DIRECT_IMAGES: Final = 30  # each is a process of its own on this machine
-CHANGES: Final = ((30.0, 300.0), (75.0, 600.0))  # s after the first answer, and calls a minute from then on
-CHANGING_IMAGES: Final = 900
+CHANGES: Final = ((20.0, 300.0), (60.0, 600.0))  # s after the first answer, and calls a minute from then on
+CHANGING_IMAGES: Final = 750
 WORKERS: Final = 10
 CAPACITY_IMAGES: Final = 1000
-SLOW_PATIENCE: Final = 2.0  # times the time that the limit itself needs
 
 
 def limited(per_minute: float) -> dict[str, Any]:
@@ -32,16 +30,14 @@ def limited(per_minute: float) -> dict[str, Any]:
 
 def backlog(bench: Bench) -> list[Measure]:
     """Work off a backlog at 600 a minute that nobody has been told of, then another one."""
-    runs: dict[Shape, Run] = {}
-    for shape, images in ((Shape.SAMPLE, SAMPLE_IMAGES), (Shape.DIRECT, DIRECT_IMAGES)):
-        with deployed(bench.cloud, shape, limited(FAST)) as stack:
-            runs[shape] = work_off(stack, shape, range(images), bench.seed, Limit.steady(FAST))
-    with deployed(bench.cloud, Shape.OURS, limited(FAST)) as stack:
-        unknown = work_off(stack, "ours", range(IMAGES), bench.seed, Limit.steady(FAST))
-        known = work_off(stack, "ours", range(IMAGES, 2 * IMAGES), bench.seed, Limit.steady(FAST))
-    sample, direct = runs[Shape.SAMPLE], runs[Shape.DIRECT]
-    bench.panels.append(Panel("600 calls a minute, limit unknown", (unknown, sample, direct)))
-    bench.panels.append(Panel("600 calls a minute, limit known", (known,)))
+    sample, direct = (
+        work_off(bench.stack(shape, **limited(FAST)), shape, images, bench.seed, Limit.steady(FAST))
+        for shape, images in ((Shape.SAMPLE, SAMPLE_IMAGES), (Shape.DIRECT, DIRECT_IMAGES))
+    )
+    stack = bench.stack(Shape.OURS, **limited(FAST))
+    unknown = work_off(stack, "ours", IMAGES, bench.seed, Limit.steady(FAST))
+    known = work_off(stack, "ours", KNOWN_IMAGES, bench.seed, Limit.steady(FAST))
+    bench.panels.append(Panel(f"Limit of {FAST:.0f} a minute, unknown", (unknown, sample, direct)))
     ratio = known.billed_each / sample.billed_each
     return [
         _share(unknown, "limit unknown", (0.90, 0.97, 0.05), f"sample {told(sample)}; direct {told(direct)}"),
@@ -76,54 +72,12 @@ def _share(run: Run, what: str, least: tuple[float, float, float], baselines: st
     )
 
 
-def slow(bench: Bench) -> list[Measure]:
-    """Work off 60 images at 30 a minute."""
-    return [_slow(bench, 30.0, 60)]
-
-
-def slowest(bench: Bench) -> list[Measure]:
-    """Work off 15 images at 5 a minute."""
-    return [_slow(bench, 5.0, 15)]
-
-
-def _slow(bench: Bench, per_minute: float, images: int) -> Measure:
-    """Work off a backlog with each shape; ours and the sample's side by side, since neither is busy."""
-    limit = Limit.steady(per_minute)
-    patience = SLOW_PATIENCE * images / per_minute * 60
-
-    def run(stack: Stack) -> Run:
-        return work_off(stack, stack.shape, range(images), bench.seed, limit, patience=patience)
-
-    with deployed(bench.cloud, Shape.DIRECT, limited(per_minute)) as stack:
-        direct = run(stack)  # alone: it starts a process for each image at once
-    with ExitStack() as exits, ThreadPoolExecutor() as pool:
-        pair = (Shape.OURS, Shape.SAMPLE)
-        stacks = [exits.enter_context(deployed(bench.cloud, shape, limited(per_minute))) for shape in pair]
-        ours, sample = pool.map(run, stacks)
-    bench.panels.append(Panel(f"{per_minute:.0f} calls a minute", (ours, sample, direct)))
-    return Measure(
-        "share of the limit used; dead letters",
-        f"{per_minute:.0f} a minute, {images} images",
-        f"{told(ours)}; {ours.dead or 'no'} dead letters",
-        f"sample {told(sample)}; direct {told(direct)}",
-        "≥ 0.90; 0",
-        ours.share >= 0.90 and ours.dead == 0 and ours.described == images,
-        {"share": ours.share, "refused": ours.calls.refused, "sample": sample.share, "direct": direct.share},
-        (
-            load_note(ours, sample, direct),
-            f"of at most {(images - 1) / (images - max(2.0, per_minute / 60)):.2f}, with the bucket's burst",
-            f"{ours.billed_each:.2f} billed seconds for each image (sample {sample.billed_each:.2f})",
-        ),
-    )
-
-
 def unlimited(bench: Bench) -> list[Measure]:
     """Work off a backlog without a limit."""
-    with deployed(bench.cloud, Shape.OURS, {}) as stack:
-        stack.warm(WORKERS)
-        capacity = WORKERS * 10 / LATENCY_SECONDS * 60
-        run = work_off(stack, "ours", range(CAPACITY_IMAGES), bench.seed, Limit.steady(capacity))
-    bench.panels.append(Panel("no limit; the line is the capacity, 10 × 10 calls at once", (run,)))
+    stack = bench.stack(Shape.OURS)
+    stack.warm(WORKERS)
+    capacity = WORKERS * 10 / LATENCY_SECONDS * 60
+    run = work_off(stack, "ours", CAPACITY_IMAGES, bench.seed, Limit.steady(capacity))
     return [
         Measure(
             "share of capacity used (concurrency × batch ÷ latency)",
@@ -140,24 +94,23 @@ def unlimited(bench: Bench) -> list[Measure]:
 
 def changing(bench: Bench) -> list[Measure]:
     """Halve the limit in mid-run, and double it again."""
-    with deployed(bench.cloud, Shape.OURS, limited(FAST)) as stack:
-        changes = [(0.0, FAST)]
-        first = 0.0
+    stack = bench.stack(Shape.OURS, **limited(FAST))
+    changes = [(0.0, FAST)]
+    first = 0.0
 
-        def watch() -> Limit | None:
-            nonlocal first
-            if not first:
-                first = time.time() if stack.simulator.counts().billed else 0.0
-            elif len(changes) <= len(CHANGES) and time.time() >= first + CHANGES[len(changes) - 1][0]:
-                per_minute = CHANGES[len(changes) - 1][1]
-                stack.simulator.configure(limit=RateLimit(LimitKind.TOKEN_BUCKET, per_minute))
-                changes.append((time.time(), per_minute))
-                return Limit(tuple(changes))
-            return None
+    def watch() -> Limit | None:
+        nonlocal first
+        if not first:
+            first = time.time() if stack.simulator.counts().billed else 0.0
+        elif len(changes) <= len(CHANGES) and time.time() >= first + CHANGES[len(changes) - 1][0]:
+            per_minute = CHANGES[len(changes) - 1][1]
+            stack.simulator.configure(limit=RateLimit(LimitKind.TOKEN_BUCKET, per_minute))
+            changes.append((time.time(), per_minute))
+            return Limit(tuple(changes))
+        return None
 
-        images = range(CHANGING_IMAGES)
-        run = work_off(stack, "ours", images, bench.seed, Limit.steady(FAST), watch=watch)
-    bench.panels.append(Panel("600 calls a minute, then 300, then 600", (run,)))
+    run = work_off(stack, "ours", CHANGING_IMAGES, bench.seed, Limit.steady(FAST), watch=watch)
+    bench.panels.append(Panel("A limit that halves, then doubles", (run,)))
     back = [run.calls.recovered(since, per_minute) for since, per_minute in run.limit.changes[1:]]
     calm = [run.calls.calm(since) for since, _ in run.limit.changes[1:]]
     return [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -46,14 +47,11 @@ class CountingProxy(Proxy):
 
 def requests(bench: Bench) -> list[Measure]:
     """Count what the function asks of AWS for a small backlog and for a large one, both with the limit known."""
-    with ExitStack() as exits:
-        stack = exits.enter_context(deployed(bench.cloud, Shape.OURS, limited(FAST)))
-        proxy = exits.enter_context(CountingProxy(urlsplit(bench.cloud.endpoint_url).port or 0))
-        _lead_through(stack, proxy)
-        few_at, many_at = LEARNING, LEARNING + FEW
-        work_off(stack, "learning", range(LEARNING), bench.seed, Limit.steady(FAST))
-        few = _count(bench, stack, proxy, range(few_at, many_at))
-        many = _count(bench, stack, proxy, range(many_at, min(many_at + bench.many, 10_000)))
+    stack = bench.stack(Shape.OURS, **limited(FAST))
+    with _counted(bench, stack) as proxy:
+        work_off(stack, "learning", LEARNING, bench.seed, Limit.steady(FAST))
+        few = _count(bench, stack, proxy, FEW)
+        many = _count(bench, stack, proxy, bench.many)
     few_each, many_each = sum(few.values()), sum(many.values())
     listed = ", ".join(f"{name} {each:.2f}" for name, each in sorted(many.items(), key=lambda item: -item[1]))
     return [
@@ -75,13 +73,10 @@ def requests(bench: Bench) -> list[Measure]:
 
 def waiting(bench: Bench) -> list[Measure]:
     """Count what a backlog costs while it waits for a low limit."""
-    with ExitStack() as exits:
-        stack = exits.enter_context(deployed(bench.cloud, Shape.OURS, limited(LOW)))
-        proxy = exits.enter_context(CountingProxy(urlsplit(bench.cloud.endpoint_url).port or 0))
-        _lead_through(stack, proxy)
+    with deployed(bench.cloud, Shape.OURS, limited(LOW)) as stack, _counted(bench, stack) as proxy:
         limit = Limit.steady(LOW)
         stack.hold()
-        work_off(stack, "finding", range(WAITING), bench.seed, limit, patience=WAITING_FROM)
+        work_off(stack, "finding", WAITING, bench.seed, limit, patience=WAITING_FROM)
         proxy.counted.clear()
         seen, since = stack.simulator.counts().calls, time.time()
         time.sleep(WAITING_SECONDS)
@@ -106,15 +101,17 @@ def waiting(bench: Bench) -> list[Measure]:
     ]
 
 
-def _count(bench: Bench, stack: Stack, proxy: CountingProxy, numbers: range) -> dict[str, float]:
+def _count(bench: Bench, stack: Stack, proxy: CountingProxy, images: int) -> dict[str, float]:
     proxy.counted.clear()
-    run = work_off(stack, "counted", numbers, bench.seed, Limit.steady(FAST), patience=MOST_SECONDS)
+    run = work_off(stack, "counted", images, bench.seed, Limit.steady(FAST), patience=MOST_SECONDS)
     return {name: count / run.images for name, count in proxy.counted.items()}
 
 
-def _lead_through(stack: Stack, proxy: Proxy) -> None:
-    """Point the deployed function at the proxy, by the variables that the SDK reads."""
-    client = stack.connection.lambda_functions()
-    variables = client.get_function_configuration(FunctionName=stack.function)["Environment"]["Variables"]
-    urls = {f"AWS_ENDPOINT_URL_{service}": proxy.url for service in SERVICES}
-    client.update_function_configuration(FunctionName=stack.function, Environment={"Variables": variables | urls})
+@contextmanager
+def _counted(bench: Bench, stack: Stack) -> Iterator[CountingProxy]:
+    """Lead the deployed function through a proxy, by the variables that the SDK reads."""
+    with (
+        CountingProxy(urlsplit(bench.cloud.endpoint_url).port or 0) as proxy,
+        stack.environment({f"AWS_ENDPOINT_URL_{service}": proxy.url for service in SERVICES}),
+    ):
+        yield proxy

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
 from statistics import quantiles
 from typing import Final
 
-from tests.bench.faults.pictures import picture
 from tests.bench.speed.measures import Bench, Measure
-from tests.bench.speed.stacks import Shape, Stack, deployed
+from tests.bench.speed.stacks import Shape, Stack
 
 IMAGES: Final = 30
 WARMING: Final = 3
-LATENCY_SECONDS: Final = 0.5  # left out of the figures, so it may as well be short
+LATENCY_SECONDS: Final = 0.3  # left out of the figures, so it may as well be short
 LOOK_SECONDS: Final = 0.005
 PATIENCE_SECONDS: Final = 60.0
 
@@ -22,14 +20,13 @@ PATIENCE_SECONDS: Final = 60.0
 def single(bench: Bench) -> list[Measure]:
     """Upload one image after the other, ours and the sample's in turn."""
     seconds: dict[Shape, list[float]] = {Shape.OURS: [], Shape.SAMPLE: []}
-    with ExitStack() as exits:
-        stacks = [exits.enter_context(deployed(bench.cloud, shape, {}, LATENCY_SECONDS)) for shape in seconds]
-        for number in range(WARMING + IMAGES):
-            # The first one changes with each turn, so that neither always comes upon what the other one left.
-            for stack in stacks if number % 2 else reversed(stacks):
-                so_far = seconds[stack.shape]
-                blind = min(so_far) / 2 if number >= WARMING else 0.0
-                so_far.append(_one(stack, bench.seed, number, blind))
+    stacks = [bench.stack(shape, LATENCY_SECONDS) for shape in seconds]
+    for number in range(WARMING + IMAGES):
+        # The first one changes with each turn, so that neither always comes upon what the other one left.
+        for stack in stacks if number % 2 else reversed(stacks):
+            so_far = seconds[stack.shape]
+            blind = min(so_far) / 2 if number >= WARMING else 0.0
+            so_far.append(_one(stack, bench.seed, blind))
     (ours_50, ours_99), (sample_50, sample_99) = (_percentiles(taken[WARMING:]) for taken in seconds.values())
     return [
         Measure(
@@ -45,15 +42,16 @@ def single(bench: Bench) -> list[Measure]:
     ]
 
 
-def _one(stack: Stack, seed: int, number: int, blind: float) -> float:
+def _one(stack: Stack, seed: int, blind: float) -> float:
     """Upload one image and return the seconds until it is tagged, without those in the endpoint.
 
     Looking costs the emulator as much as what it looks for, so it begins so many seconds after the endpoint's time.
     """
-    s3, key, content = stack.connection.s3(), f"single/{number}.png", picture(seed, number).content
+    s3 = stack.connection.s3()
+    ((key, picture),) = stack.pictures(seed, 1).items()
     seen = stack.simulator.counts().calls
     started = time.time()
-    s3.put_object(Bucket=stack.bucket, Key=key, Body=content)
+    s3.put_object(Bucket=stack.bucket, Key=key, Body=picture.content)
     time.sleep(max(0.0, started + LATENCY_SECONDS + blind - time.time()))
     while not s3.get_object_tagging(Bucket=stack.bucket, Key=key)["TagSet"]:
         if time.time() - started > PATIENCE_SECONDS:

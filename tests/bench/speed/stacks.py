@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,7 +21,7 @@ from imagescribe_ops.local import deploy
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import Connection, QueueDepth, read_outputs
-from tests.bench.faults.pictures import Picture
+from tests.bench.faults.pictures import Picture, picture
 from tests.certificates import CERTIFICATES
 
 BASELINES: Final = Path(__file__).parent / "baselines"
@@ -27,6 +29,7 @@ LATENCY_SECONDS: Final = 3.97
 UPLOADERS: Final = 4
 SETTLE_SECONDS: Final = 60.0
 
+_DEPLOYING: Final = Lock()  # the SAM CLI's files are the same for all
 _BILLED = re.compile(r"Billed Duration: ([\d.]+) ms")
 
 
@@ -46,6 +49,8 @@ class Stack:
     ----------
     mapping
         The event source mapping's id; empty where there is no queue, as the queues' URLs.
+    ledger
+        The table's name; empty for a baseline.
     """
 
     shape: Shape
@@ -54,11 +59,43 @@ class Stack:
     simulator: SimulatorClient
     bucket: str
     function: str
-    table: str
+    ledger: str
     queue_url: str
     dead_letter_url: str
     mapping: str
     log_group: str
+    _turns: Iterator[int] = field(default_factory=count)
+
+    def pictures(self, seed: int, images: int) -> dict[str, Picture]:
+        """Return pictures by their keys, none of which this stack has seen: a picture is paid once for a stack."""
+        turn = next(self._turns)
+        return {f"{seed}-{turn}/{number:05}.png": picture(1000 * seed + turn, number) for number in range(images)}
+
+    def renew(self) -> None:
+        """Make it forget the limit, its processes with it, and set its simulator back."""
+        self.simulator.reset()
+        if self.ledger:
+            dynamodb = self.connection.dynamodb()
+            pages = dynamodb.get_paginator("scan").paginate(TableName=self.ledger, ProjectionExpression="content")
+            for content in [item["content"] for page in pages for item in page["Items"]]:
+                if content["S"].startswith("#"):  # what the functions remember; the rest is what is paid for
+                    dynamodb.delete_item(TableName=self.ledger, Key={"content": content})
+        with self.environment({}):
+            pass
+
+    @contextmanager
+    def environment(self, more: Mapping[str, str]) -> Iterator[None]:
+        """Give the function more variables for the time of the block. Its processes start anew, whatever they are."""
+        client = self.connection.lambda_functions()
+        variables = client.get_function_configuration(FunctionName=self.function)["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=self.function, Environment={"Variables": {**variables, **more}}
+        )
+        try:
+            yield
+        finally:
+            if more:
+                client.update_function_configuration(FunctionName=self.function, Environment={"Variables": variables})
 
     def warm(self, workers: int) -> None:
         """Start so many of the function's processes, by so many invocations at once that have nothing to do."""
@@ -130,7 +167,8 @@ def deployed(
         if shape is Shape.OURS:
             cloud.deploy(name, parameters={"DescribeUrl": simulator.describe_url})
         else:
-            _deploy_baseline(cloud, shape, name, simulator.describe_url)
+            with _DEPLOYING:
+                _deploy_baseline(cloud, shape, name, simulator.describe_url)
         try:
             yield _read(cloud.connection, shape, name, simulator.client)
         finally:
@@ -166,7 +204,7 @@ def _read(connection: Connection, shape: Shape, name: str, simulator: SimulatorC
         simulator=simulator,
         bucket=outputs["BucketName"],
         function=function,
-        table=outputs.get("CatalogTableName") or outputs["TableName"],
+        ledger=outputs.get("LedgerTableName", ""),
         queue_url=outputs.get("UploadQueueUrl", ""),
         dead_letter_url=outputs.get("DeadLetterQueueUrl", ""),
         mapping=mappings[0]["UUID"] if mappings else "",

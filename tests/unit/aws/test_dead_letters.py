@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import count
+from math import inf
+from random import Random
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from imagescribe.aws.dead_letters import LOOK_SECONDS, MOST_REDRIVES, DeadLetter, DeadLetters
+from imagescribe.aws.dead_letters import (
+    MAX_REDRIVES,
+    VISIBILITY_SECONDS,
+    DeadLetter,
+    DeadLetters,
+    NotDeletedError,
+    Redriven,
+)
 from imagescribe.model.outcomes import Reason
-from tests.unit.stage import Stage
+from tests.factories import stand_in
+from tests.unit.stage import CrashError, Stage, aws_error
 
 
 @pytest.fixture(params=["stage", "quick_stage"])
@@ -29,7 +41,15 @@ def bury(stage: Stage, body: str, **attributes: str) -> None:
 
 
 def redrive(stage: Stage, most: int = 100) -> Counter[Reason]:
-    return stage.dead_letters().redrive(lambda letter: letter.heals, most)
+    return stage.dead_letters().redrive(lambda dead_letter: dead_letter.is_retryable(inf), most).by_reason
+
+
+def bodies_on(stage: Stage, url: str) -> list[str]:
+    """The bodies of all messages that can be received, which are hidden then."""
+    found: list[str] = []
+    while messages := stage.receive(url, 600):
+        found += [message["Body"] for message in messages]
+    return found
 
 
 def came_back(stage: Stage) -> dict[str, dict[str, str]]:
@@ -43,7 +63,11 @@ def came_back(stage: Stage) -> dict[str, dict[str, str]]:
 
 
 def staying(stage: Stage) -> dict[str, dict[str, str]]:
-    return {letter.body: letter.attributes for letter in stage.letters()}
+    stage.clock.sleep(0.01)
+    return {dead_letter.body: dead_letter.attributes for dead_letter in stage.letters()}
+
+
+# ── Which come back ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("reason", ["transient", "aws", "crash"])
@@ -59,26 +83,25 @@ def test_what_a_person_has_to_see_stays_as_it_is_and_can_be_seen_at_once(either:
     bury(either, "cat", reason=reason, detail="as it was")
     assert redrive(either) == {}
     assert came_back(either) == {}
-    either.clock.sleep(0.01)
     assert staying(either) == {"cat": {"reason": reason, "detail": "as it was"}}
 
 
-def test_a_letter_comes_back_so_many_times_and_then_stays(either: Stage) -> None:
+@pytest.mark.parametrize("most", [1, 100])
+def test_a_dead_letter_comes_back_three_times_and_then_stays(either: Stage, most: int) -> None:
     redrives = "0"
-    for _ in range(MOST_REDRIVES):
+    for _ in range(MAX_REDRIVES):
         bury(either, "cat", reason="transient", detail="again", redrives=redrives)
-        assert redrive(either).total() == 1
+        assert redrive(either, most).total() == 1
         redrives = came_back(either)["cat"]["redrives"]
     bury(either, "cat", reason="transient", detail="again", redrives=redrives)
-    assert redrive(either).total() == 0
-    either.clock.sleep(0.01)
-    assert staying(either) == {"cat": {"reason": "transient", "detail": "again", "redrives": str(MOST_REDRIVES)}}
+    assert redrive(either, most).total() == 0
+    assert staying(either) == {"cat": {"reason": "transient", "detail": "again", "redrives": str(MAX_REDRIVES)}}
 
 
-def test_a_letter_that_a_person_sends_back_has_all_its_redrives_again(either: Stage) -> None:
+def test_a_dead_letter_that_a_person_sends_back_has_all_its_redrives_again(either: Stage) -> None:
     bury(either, "cat", reason="unreadable", detail="", redrives="3")
-    sent = either.dead_letters().redrive(lambda _letter: True, 100, count_redrives=False)
-    assert sent == {Reason.UNREADABLE: 1}
+    sent = either.dead_letters().redrive(lambda _dead_letter: True, 100, is_operators=True)
+    assert sent == Redriven(Counter({Reason.UNREADABLE: 1}), more=False)
     assert came_back(either) == {"cat": {"redrives": "0"}}
 
 
@@ -88,12 +111,17 @@ def test_what_the_queue_itself_gave_up_is_taken_for_a_crash_and_comes_back(eithe
     assert came_back(either) == {"cat": {"redrives": "1"}}
 
 
-def test_a_letter_that_stays_is_given_the_reason_that_it_lacks(either: Stage) -> None:
-    bury(either, "cat", redrives=str(MOST_REDRIVES))
-    bury(either, "dog", ERROR_CODE="NO_PERMISSIONS", ERROR_MESSAGE="may not send", redrives=str(MOST_REDRIVES))
+def test_what_eventbridge_could_not_deliver_comes_back(either: Stage) -> None:
+    bury(either, "cat", ERROR_CODE="SDK_CLIENT_ERROR", RULE_ARN="arn:of-the-rule")
+    assert redrive(either) == {Reason.AWS: 1}
+    assert came_back(either) == {"cat": {"redrives": "1"}}
+
+
+def test_a_dead_letter_that_stays_is_given_the_reason_that_it_lacks(either: Stage) -> None:
+    bury(either, "cat", redrives=str(MAX_REDRIVES))
+    bury(either, "dog", ERROR_CODE="NO_PERMISSIONS", ERROR_MESSAGE="may not send", redrives=str(MAX_REDRIVES))
     bury(either, "emu", reason="of another program")
     redrive(either)
-    either.clock.sleep(0.01)
     found = staying(either)
     assert found["cat"] == {
         "reason": "crash",
@@ -105,92 +133,260 @@ def test_a_letter_that_stays_is_given_the_reason_that_it_lacks(either: Stage) ->
         "detail": "EventBridge: NO_PERMISSIONS may not send",
         "redrives": "3",
     }
-    assert "emu" not in found  # a crash that can heal
+    assert "emu" not in found  # a crash, which is retryable
 
 
-def test_what_eventbridge_could_not_deliver_comes_back(either: Stage) -> None:
-    bury(either, "cat", ERROR_CODE="SDK_CLIENT_ERROR", RULE_ARN="arn:of-the-rule")
-    assert redrive(either) == {Reason.AWS: 1}
-    assert came_back(either) == {"cat": {"redrives": "1"}}
+def test_a_persons_redrive_leaves_the_others_as_they_are(either: Stage) -> None:
+    bury(either, "cat", redrives="3")
+    sent = either.dead_letters().redrive(lambda each: each.reason is Reason.AWS, 100, is_operators=True)
+    assert sent == Redriven(Counter(), more=False)
+    assert staying(either) == {"cat": {"redrives": "3"}}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason", "redrives", "is_retryable"),
+    [
+        ({"reason": "transient", "redrives": "2"}, Reason.TRANSIENT, 2, True),
+        ({"reason": "transient", "redrives": "3"}, Reason.TRANSIENT, 3, False),
+        ({"reason": "malformed"}, Reason.MALFORMED, 0, False),
+        ({"redrives": "many"}, Reason.CRASH, 0, True),
+        ({}, Reason.CRASH, 0, True),
+    ],
+)
+def test_what_a_dead_letter_says_of_itself(
+    attributes: dict[str, str], reason: Reason, redrives: int, is_retryable: bool
+) -> None:
+    message: Any = {
+        "MessageId": "message",
+        "Body": "cat",
+        "ReceiptHandle": "receipt",
+        "MessageAttributes": {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()},
+    }
+    found = DeadLetter.of_message(message)
+    assert (found.reason, found.redrives, found.is_retryable(inf)) == (reason, redrives, is_retryable)
+
+
+# ── Bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_no_more_come_back_at_once_than_were_asked_for_and_the_others_can_be_seen(either: Stage) -> None:
     for number in range(25):
         bury(either, f"cat {number}", reason="transient", detail="")
         bury(either, f"dog {number}", reason="malformed", detail="")
-    assert redrive(either, 7) == {Reason.TRANSIENT: 7}
+    redriven = either.dead_letters().redrive(lambda each: each.is_retryable(inf), 7)
+    assert redriven == Redriven(Counter({Reason.TRANSIENT: 7}), more=True)
     assert len(came_back(either)) == 7
-    either.clock.sleep(0.01)
     assert len(staying(either)) == 43
 
 
-def test_letters_are_counted_by_reason_and_left_where_they_are(either: Stage) -> None:
-    for reason in ("transient", "transient", "unreadable"):
-        bury(either, f"{reason} {next(_numbers)}", reason=reason, detail="")
-    bury(either, "without one")
-    counted = either.dead_letters().count(100)
-    assert counted == {Reason.TRANSIENT: 2, Reason.UNREADABLE: 1, Reason.CRASH: 1}
-    either.clock.sleep(0.01)
-    assert len(staying(either)) == 4
+def test_ten_are_received_sent_and_deleted_with_three_requests(quick_stage: Stage) -> None:
+    for number in range(100):
+        bury(quick_stage, f"cat {number}", reason="transient", detail="")
+    assert redrive(quick_stage) == {Reason.TRANSIENT: 100}
+    requests = Counter(name for name, _parameters in quick_stage.sqs.heard)
+    assert requests == {"receive_message": 10, "send_message_batch": 10, "delete_message_batch": 10}
 
 
-_numbers = count()
+def by_the_stages_clock(stage: Stage) -> DeadLetters:
+    return DeadLetters(stand_in(stage.sqs), stage.dead_letter_queue_url, stage.upload_queue_url, stage.clock)
 
 
-def test_letters_that_have_become_pointless_are_deleted_and_the_others_left(either: Stage) -> None:
-    bury(either, "cat", reason="unreadable", detail="")
-    bury(either, "dog", reason="unreadable", detail="")
-    discarded = either.dead_letters().discard(lambda letter: letter.body == "cat", 100)
-    assert discarded == {Reason.UNREADABLE: 1}
-    either.clock.sleep(0.01)
-    assert list(staying(either)) == ["dog"]
-    assert came_back(either) == {}
+def take_time(stage: Stage, seconds: float, *requests: str) -> None:
+    """Let requests to SQS take so long."""
+    for name in requests:
+        stage.sqs.before[name] = lambda _parameters: stage.clock.sleep(seconds)
 
 
-def test_a_crash_while_a_letter_is_sent_back_makes_a_duplicate_and_loses_nothing(quick_stage: Stage) -> None:
-    bury(quick_stage, "cat", reason="transient", detail="")
-    quick_stage.sqs.failing["delete_message"] = ZeroDivisionError()
-    with pytest.raises(ZeroDivisionError):
-        redrive(quick_stage)
-    quick_stage.sqs.failing.clear()
-    assert list(came_back(quick_stage)) == ["cat"]
-    quick_stage.clock.sleep(LOOK_SECONDS + 1)
-    assert list(staying(quick_stage)) == ["cat"]
+def test_a_slow_run_doubles_none_and_says_that_there_is_more(quick_stage: Stage) -> None:
+    for number in range(1_000):
+        bury(quick_stage, f"cat {number}", reason="transient", detail="")
+    take_time(quick_stage, 0.5, "receive_message", "send_message_batch", "delete_message_batch")
+    runs, total = 0, 0
+    more = True
+    while more:
+        redriven = by_the_stages_clock(quick_stage).redrive(lambda each: each.is_retryable(inf), 1_000)
+        runs, total, more = runs + 1, total + redriven.by_reason.total(), redriven.more
+    assert (total, runs > 1) == (1_000, True)
+    sent = bodies_on(quick_stage, quick_stage.upload_queue_url)
+    assert len(sent) == len(set(sent)) == 1_000
 
 
-def test_a_queue_too_long_to_be_looked_through_is_left_before_its_letters_are_shown_again(
-    quick_stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_none_shows_up_in_the_run_that_has_received_it_and_all_are_seen_after_it(quick_stage: Stage) -> None:
     for number in range(500):
         bury(quick_stage, f"dog {number}", reason="malformed", detail="")
-    looks = count(0, LOOK_SECONDS / 30)  # each look takes so long
-    monkeypatch.setattr("imagescribe.aws.dead_letters.time.monotonic", lambda: next(looks))
-    assert redrive(quick_stage) == {}
-    assert quick_stage.sqs.count("receive_message") < 30
-    quick_stage.clock.sleep(0.01)
+    take_time(quick_stage, 1.5, "receive_message", "change_message_visibility_batch")
+    asked: list[str] = []
+
+    def comes_back(dead_letter: DeadLetter) -> bool:
+        asked.append(dead_letter.message_id)
+        return False
+
+    redriven = by_the_stages_clock(quick_stage).redrive(comes_back, 100)
+    assert redriven == Redriven(Counter(), more=True)
+    assert len(asked) == len(set(asked)) < 500
     assert len(staying(quick_stage)) == 500
 
 
-@pytest.mark.parametrize(
-    ("attributes", "reason", "redrives", "heals"),
-    [
-        ({"reason": "transient", "redrives": "2"}, Reason.TRANSIENT, 2, True),
-        ({"reason": "transient", "redrives": "3"}, Reason.TRANSIENT, 3, False),
-        ({"reason": "malformed"}, Reason.MALFORMED, 0, False),
-        ({}, Reason.CRASH, 0, True),
-    ],
-)
-def test_what_a_letter_says_of_itself(attributes: dict[str, str], reason: Reason, redrives: int, heals: bool) -> None:
-    message: Any = {
-        "Body": "cat",
-        "ReceiptHandle": "receipt",
-        "MessageAttributes": {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()},
-    }
-    letter = DeadLetter.of_message(message)
-    assert (letter.reason, letter.redrives, letter.heals) == (reason, redrives, heals)
+def test_large_messages_are_divided_among_requests(either: Stage) -> None:
+    for number in range(6):
+        bury(either, f"{number}" + "ü" * 60_000, reason="transient", detail="")
+    assert redrive(either) == {Reason.TRANSIENT: 6}
+    assert {body[0] for body in came_back(either)} == set("012345")
+    assert [len(entries) for entries in batches(either, "send_message_batch")] == [2, 2, 2]
 
 
-def test_an_empty_queue_is_looked_at_once(quick_stage: Stage) -> None:
-    letters: DeadLetters = quick_stage.dead_letters()
-    assert letters.count(100).total() == 0
+def batches(stage: Stage, name: str) -> list[list[Mapping[str, Any]]]:
+    return [parameters["Entries"] for heard, parameters in stage.sqs.heard if heard == name]
+
+
+def test_one_that_is_too_large_to_be_sent_again_stays_and_keeps_no_other(quick_stage: Stage) -> None:
+    bury(quick_stage, "cat", reason="transient", detail="")
+    bury(quick_stage, "x" * 1_048_570)
+    bury(quick_stage, "dog", reason="transient", detail="")
+    assert redrive(quick_stage) == {Reason.TRANSIENT: 2}
+    assert set(came_back(quick_stage)) == {"cat", "dog"}
+    assert [body[0] for body in staying(quick_stage)] == ["x"]
+
+
+# ── What fails in the middle ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def refuse(stage: Stage, action: str, *numbers: int) -> None:
+    """Let the queue refuse these entries of each batch."""
+    stage.sqs.client.refuses = lambda asked, entry: asked == action and int(entry["Id"]) in numbers
+
+
+def test_an_entry_that_was_not_sent_is_not_deleted_and_is_shown_again(quick_stage: Stage) -> None:
+    for number in range(10):
+        bury(quick_stage, str(number), reason="transient", detail="503")
+    refuse(quick_stage, "SendMessageBatch", 3, 7)
+    redriven = quick_stage.dead_letters().redrive(lambda each: each.is_retryable(inf), 100)
+    assert redriven == Redriven(Counter({Reason.TRANSIENT: 8}), more=True)
+    assert sorted(came_back(quick_stage)) == [str(number) for number in range(10) if number not in (3, 7)]
+    assert staying(quick_stage) == {body: {"reason": "transient", "detail": "503"} for body in "37"}
+
+
+def test_a_dead_letter_that_cannot_be_given_its_reason_stays_without_it(quick_stage: Stage) -> None:
+    bury(quick_stage, "cat", redrives="3")
+    refuse(quick_stage, "SendMessageBatch", 0)
+    assert redrive(quick_stage) == {}
+    assert staying(quick_stage) == {"cat": {"redrives": "3"}}
+
+
+def test_an_entry_that_was_not_deleted_is_reported_and_comes_twice(quick_stage: Stage) -> None:
+    for number in range(12):
+        bury(quick_stage, str(number), reason="transient", detail="")
+    refuse(quick_stage, "DeleteMessageBatch", 4)
+    with pytest.raises(NotDeletedError, match=r"did not delete 1 of 10 dead letters \(message-\d+: InternalError\)"):
+        redrive(quick_stage)
+    quick_stage.sqs.client.refuses = lambda _action, _entry: False
+    assert redrive(quick_stage) == {Reason.TRANSIENT: 3}
+    assert sorted(bodies_on(quick_stage, quick_stage.upload_queue_url), key=int) == [
+        *("0", "1", "2", "3", "4", "4"),
+        *(str(number) for number in range(5, 12)),
+    ]
+    assert staying(quick_stage) == {}
+
+
+@pytest.mark.parametrize("request_name", ["send_message_batch", "delete_message_batch"])
+def test_where_a_request_fails_all_that_are_held_are_shown_at_once(quick_stage: Stage, request_name: str) -> None:
+    for number in range(30):
+        bury(quick_stage, f"dog {number}", reason="malformed", detail="")
+    bury(quick_stage, "cat", reason="transient", detail="")
+    quick_stage.sqs.failing[request_name] = aws_error("InternalError")
+    with pytest.raises(ClientError):
+        redrive(quick_stage)
+    assert len(staying(quick_stage)) == 31
+
+
+def test_a_crash_while_dead_letters_are_sent_back_makes_duplicates_and_loses_nothing(quick_stage: Stage) -> None:
+    for number in range(10):
+        bury(quick_stage, str(number), reason="transient", detail="")
+
+    def die(_parameters: object) -> None:
+        quick_stage.sqs.is_gone = True
+        raise CrashError
+
+    quick_stage.sqs.before["delete_message_batch"] = die
+    with pytest.raises(CrashError):
+        redrive(quick_stage)
+    quick_stage.sqs.is_gone = False
+    assert len(came_back(quick_stage)) == 10
+    assert staying(quick_stage) == {}  # nobody was there to show them
+    quick_stage.clock.sleep(VISIBILITY_SECONDS)
+    assert len(staying(quick_stage)) == 10
+
+
+# ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bury_some(stage: Stage) -> None:
+    for number, reason in enumerate(["transient", "transient", "unreadable"]):
+        bury(stage, f"{reason} {number}", reason=reason, detail="")
+    bury(stage, "by SQS", redrives="1")
+    bury(stage, "by EventBridge", ERROR_CODE="NO_PERMISSIONS")
+
+
+COUNTED = {Reason.TRANSIENT: 2, Reason.UNREADABLE: 1, Reason.CRASH: 1, Reason.AWS: 1}
+
+
+def test_dead_letters_are_counted_by_reason_also_where_it_has_to_be_inferred(either: Stage) -> None:
+    bury_some(either)
+    assert either.dead_letters().count(100) == COUNTED
+
+
+def test_a_reading_only_receives_and_hides_nothing(either: Stage) -> None:
+    bury_some(either)
+    for _ in range(3):
+        assert either.dead_letters().count(100) == COUNTED
+    assert {name for name, _parameters in either.sqs.heard} == {"receive_message"}
+    assert {parameters["VisibilityTimeout"] for _name, parameters in either.sqs.heard} == {0}
+    assert staying(either)["by SQS"] == {"redrives": "1"}
+
+
+def test_each_is_counted_once_though_it_is_received_often(quick_stage: Stage) -> None:
+    quick_stage.sqs.client.random = Random(1)  # as SQS, which keeps no order
+    for number in range(40):
+        bury(quick_stage, str(number), reason="transient" if number % 2 else "malformed", detail="")
+    counted = quick_stage.dead_letters().count(1_000)
+    received = 10 * quick_stage.sqs.count("receive_message")
+    assert counted.total() <= 40 < received
+    assert counted.total() > 30  # a sample, where nothing is hidden
+    assert quick_stage.dead_letters().count(12).total() == 12
+
+
+def test_a_reading_ends_though_the_queue_always_has_something_new(quick_stage: Stage) -> None:
+    numbers = count()
+
+    def bury_another(_parameters: object) -> None:
+        quick_stage.clock.sleep(1)
+        quick_stage.sqs.client.queue(quick_stage.dead_letter_queue_url).clear()
+        bury(quick_stage, str(next(numbers)), reason="aws", detail="")
+
+    quick_stage.sqs.before["receive_message"] = bury_another
+    assert 0 < by_the_stages_clock(quick_stage).count(1_000_000).total() < 10
+
+
+def test_an_empty_queue_is_read_once(quick_stage: Stage) -> None:
+    assert quick_stage.dead_letters().count(100).total() == 0
     assert quick_stage.sqs.count("receive_message") == 1
+
+
+# ── Discarding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_dead_letters_that_have_become_pointless_are_deleted_and_the_others_left(either: Stage) -> None:
+    bury(either, "cat", reason="unreadable", detail="")
+    bury(either, "dog", redrives="2")
+    discarded = either.dead_letters().discard(lambda each: each.body == "cat", 100)
+    assert discarded == {Reason.UNREADABLE: 1}
+    assert staying(either) == {"dog": {"redrives": "2"}}
+    assert came_back(either) == {}
+
+
+def test_one_that_was_not_discarded_is_reported(quick_stage: Stage) -> None:
+    bury(quick_stage, "cat", reason="unreadable", detail="")
+    refuse(quick_stage, "DeleteMessageBatch", 0)
+    with pytest.raises(NotDeletedError):
+        quick_stage.dead_letters().discard(lambda each: each.body == "cat", 100)
+    assert list(staying(quick_stage)) == ["cat"]

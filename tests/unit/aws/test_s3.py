@@ -15,9 +15,10 @@ from botocore.response import StreamingBody
 from requests import Request
 from requests.sessions import Session
 
-from imagescribe.aws.s3 import HEAD_BYTES, URL_LIFE_SECONDS, Found, Objects, image_type, unfit
+from imagescribe.aws.s3 import HEAD_BYTES, URL_LIFE_SECONDS, ObjectHead, Objects, image_type, skip_reason
+from imagescribe.errors import OutOfTimeError
 from imagescribe.model.tags import TagState
-from tests.factories import make_deletion, make_picture, make_upload, unique
+from tests.factories import Clock, make_deletion, make_picture, make_upload, unique
 
 if TYPE_CHECKING:
     import boto3
@@ -75,7 +76,7 @@ def refuse(code: str, operation: str = "") -> Any:
 def test_a_look_gives_etag_size_and_first_bytes(objects: Objects, s3: S3Client, bucket: str) -> None:
     picture = make_picture()
     upload = put(s3, bucket, unique("key"), picture)
-    assert objects.inspect(upload) == Found(upload.etag, len(picture), None, picture[:HEAD_BYTES])
+    assert objects.inspect(upload) == ObjectHead(upload.etag, len(picture), None, picture[:HEAD_BYTES])
 
 
 @pytest.mark.parametrize("size", [1, HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + 1])
@@ -83,12 +84,12 @@ def test_a_look_at_an_object_shorter_than_the_look_is_right_too(
     size: int, objects: Objects, s3: S3Client, bucket: str
 ) -> None:
     upload = put(s3, bucket, unique("key"), b"x" * size)
-    assert objects.inspect(upload) == Found(upload.etag, size, None, b"x" * min(size, HEAD_BYTES))
+    assert objects.inspect(upload) == ObjectHead(upload.etag, size, None, b"x" * min(size, HEAD_BYTES))
 
 
 def test_an_empty_object_is_seen_as_one(objects: Objects, s3: S3Client, bucket: str) -> None:
     upload = put(s3, bucket, unique("key"), b"")
-    assert objects.inspect(upload) == Found(upload.etag, 0, None, b"")
+    assert objects.inspect(upload) == ObjectHead(upload.etag, 0, None, b"")
 
 
 def test_a_look_sees_the_newest_version_and_says_which(objects: Objects, s3: S3Client, versioned_bucket: str) -> None:
@@ -96,7 +97,7 @@ def test_a_look_sees_the_newest_version_and_says_which(objects: Objects, s3: S3C
     old = put(s3, versioned_bucket, key, b"old")
     new = put(s3, versioned_bucket, key, b"newer")
     assert new.version_id != old.version_id
-    assert objects.inspect(old) == Found(new.etag, 5, new.version_id, b"newer")
+    assert objects.inspect(old) == ObjectHead(new.etag, 5, new.version_id, b"newer")
 
 
 def test_the_null_version_is_none_since_it_can_be_overwritten(objects: Objects, s3: S3Client) -> None:
@@ -107,7 +108,7 @@ def test_the_null_version_is_none_since_it_can_be_overwritten(objects: Objects, 
         "VersionId": "null",
     }
     with patch.object(s3, "get_object", return_value=answer):
-        assert objects.inspect(make_upload()) == Found("e", 1, None, b"x")
+        assert objects.inspect(make_upload()) == ObjectHead("e", 1, None, b"x")
 
 
 @every_key
@@ -135,7 +136,27 @@ def test_a_failure_is_not_taken_for_a_missing_object(code: str, objects: Objects
     with refuse(code), pytest.raises(ClientError, match=code):
         objects.inspect(make_upload())
     with refuse(code), pytest.raises(ClientError, match=code):
-        objects.look("bucket", "key")
+        objects.head(make_upload())
+
+
+def test_an_archived_object_is_found_and_said_to_be_unreadable(objects: Objects, s3: S3Client, bucket: str) -> None:
+    upload = put(s3, bucket, unique("key"), make_picture())
+    with patch.object(s3, "get_object", side_effect=error("InvalidObjectState")):
+        found = objects.inspect(upload)
+    assert found is not None
+    assert (found.etag, found.size) == (upload.etag, upload.size)
+    assert skip_reason(found, 10**6) == "archived (S3 Glacier): restore it, then run `imagescribe retry`"
+
+
+def test_an_object_encrypted_with_a_key_of_its_owners_is_said_to_be_unreadable(objects: Objects, s3: S3Client) -> None:
+    upload = make_upload()
+    said = "The object was stored using a form of Server Side Encryption. The correct parameters must be provided."
+    refused = ClientError({"Error": {"Code": "InvalidRequest", "Message": said}}, "GetObject")
+    with patch.object(s3, "get_object", side_effect=refused), patch.object(s3, "head_object", side_effect=error("400")):
+        for found in (objects.inspect(upload), objects.head(upload)):
+            assert found is not None
+            assert (found.etag, found.version_id) == (upload.etag, upload.version_id)
+            assert skip_reason(found, 10**6) == "encrypted with a key that only its owner has (SSE-C)"
 
 
 def test_an_object_that_goes_between_two_looks_at_it_is_missing(objects: Objects, s3: S3Client, bucket: str) -> None:
@@ -153,15 +174,15 @@ def error(code: str) -> ClientError:
 
 def test_a_look_sees_an_overwrite_and_a_deletion(objects: Objects, s3: S3Client, bucket: str) -> None:
     upload = put(s3, bucket, unique("key"), b"first")
-    first = objects.look(bucket, upload.key)
+    first = objects.head(upload)
     assert first is not None
     assert (first.etag, first.size, first.version_id) == (upload.etag, 5, None)
     second = put(s3, bucket, upload.key, b"second")
-    found = objects.look(bucket, upload.key)
+    found = objects.head(upload)
     assert found is not None
     assert found.etag == second.etag != upload.etag
     s3.delete_object(Bucket=bucket, Key=upload.key)
-    assert objects.look(bucket, upload.key) is None
+    assert objects.head(upload) is None
 
 
 # ── Fit for the endpoint ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +192,7 @@ def test_a_look_sees_an_overwrite_and_a_deletion(objects: Objects, s3: S3Client,
 def test_what_the_endpoint_takes_is_known_by_its_first_bytes(form: str, kind: str) -> None:
     picture = make_picture(form=form)
     assert image_type(picture[:HEAD_BYTES]) == kind
-    assert unfit(Found("etag", len(picture), None, picture[:HEAD_BYTES]), max_bytes=len(picture)) is None
+    assert skip_reason(ObjectHead("etag", len(picture), None, picture[:HEAD_BYTES]), max_bytes=len(picture)) is None
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF"])
@@ -183,19 +204,19 @@ def test_other_pictures_are_not_taken(form: str) -> None:
     "head", [b"", b"\xff\xd8", b"\x89PNG", b"RIFF", b"RIFF....WAVE", b"hello, I am a .jpg", b"<svg>", b"%PDF-1.7"]
 )
 def test_what_is_no_picture_is_unfit_whatever_it_is_called(head: bytes) -> None:
-    reason = unfit(Found("etag", 100, None, head), max_bytes=1000)
+    reason = skip_reason(ObjectHead("etag", 100, None, head), max_bytes=1000)
     assert reason is not None
     assert "not a JPEG, PNG or WebP" in reason
 
 
 def test_an_empty_object_is_unfit() -> None:
-    assert unfit(Found("etag", 0, None, b""), max_bytes=1000) == "the object is empty"
+    assert skip_reason(ObjectHead("etag", 0, None, b""), max_bytes=1000) == "the object is empty"
 
 
 def test_an_image_is_unfit_from_one_byte_over_the_limit() -> None:
     head = make_picture()[:HEAD_BYTES]
-    assert unfit(Found("etag", 10_485_760, None, head), max_bytes=10_485_760) is None
-    reason = unfit(Found("etag", 10_485_761, None, head), max_bytes=10_485_760)
+    assert skip_reason(ObjectHead("etag", 10_485_760, None, head), max_bytes=10_485_760) is None
+    reason = skip_reason(ObjectHead("etag", 10_485_761, None, head), max_bytes=10_485_760)
     assert reason == "10,485,761 bytes, and MaxImageBytes is 10,485,760"
 
 
@@ -322,3 +343,12 @@ def test_there_is_nothing_to_tag_where_the_object_is_gone(
     version = put(s3, versioned_bucket, unique("key"), b"content")
     s3.delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id or "")
     assert objects.tag(version, "prompt", "a cat") is None
+
+
+def test_no_tag_is_written_after_the_deadline(s3: S3Client, bucket: str, clock: Clock) -> None:
+    upload = put(s3, bucket, unique("key"), b"content")
+    objects = Objects(s3, clock)
+    with pytest.raises(OutOfTimeError):
+        objects.tag(upload, "prompt", "a cat", deadline=clock.now - 1)
+    assert s3.get_object_tagging(Bucket=bucket, Key=upload.key)["TagSet"] == []
+    assert objects.tag(upload, "prompt", "a cat", deadline=clock.now + 1) is TagState.WRITTEN

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from imagescribe.aws.sqs import (
     MAX_ATTRIBUTE_LENGTH,
-    RECEIVES_BEFORE_RENEWAL,
+    RECEIVES_BEFORE_REQUEUE,
     Delivery,
-    NotHiddenError,
+    NotDeferredError,
     UploadQueue,
     message_attributes,
 )
@@ -75,9 +75,9 @@ def queues(sqs: SQSClient, clock: Clock) -> Queues:
 
 
 def test_a_record_is_read_as_lambda_gives_it() -> None:
-    record = sqs_record(BODY, receives=3, attributes={"renewals": "2"})
+    record = sqs_record(BODY, receives=3, attributes={"requeues": "2"})
     delivery = Delivery.from_record(record)
-    assert delivery == Delivery(record["messageId"], record["receiptHandle"], BODY, 3, {"renewals": "2"})
+    assert delivery == Delivery(record["messageId"], record["receiptHandle"], BODY, 3, {"requeues": "2"})
 
 
 def test_a_binary_attribute_is_passed_over() -> None:
@@ -88,7 +88,7 @@ def test_a_binary_attribute_is_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ("receives", "attributes", "is_first"),
-    [(1, {}, True), (2, {}, False), (1, {"renewals": "1"}, False), (1, {"redrives": "1"}, False)],
+    [(1, {}, True), (2, {}, False), (1, {"requeues": "1"}, False), (1, {"redrives": "1"}, False)],
 )
 def test_only_a_delivery_that_nobody_can_have_had_before_is_the_first(
     receives: int, attributes: dict[str, str], is_first: bool
@@ -100,7 +100,7 @@ def test_only_a_delivery_that_nobody_can_have_had_before_is_the_first(
 
 
 def test_a_message_that_is_done_may_be_deleted_and_leaves_nothing(queues: Queues) -> None:
-    assert queues.queue.settle(queues.deliver(), Done("described"))
+    assert queues.queue.acknowledge(queues.deliver(), Done("described"))
     assert queues.dead_letters() == []
     assert queues.count("visible") == 0
 
@@ -112,32 +112,32 @@ def test_a_deferred_message_stays_in_the_queue_and_is_not_seen_until_its_time(
     wait: float, kind: str, queues: Queues, clock: Clock
 ) -> None:
     delivery = queues.deliver()
-    queues.queue.hide([(delivery, Deferred(clock.now + wait, "429"))])
+    queues.queue.defer([(delivery, Deferred(clock.now + wait, "429"))])
     assert queues.count(kind) == 1
     assert queues.count("visible") + queues.count("invisible") == 1
 
 
 def test_no_wait_is_longer_than_sqs_allows(queues: Queues, clock: Clock) -> None:
-    queues.queue.hide([(queues.deliver(), Deferred(clock.now + 10**9, "paused"))])
+    queues.queue.defer([(queues.deliver(), Deferred(clock.now + 10**9, "paused"))])
     assert queues.count("invisible") == 1
-    renewed = queues.deliver(RECEIVES_BEFORE_RENEWAL)
-    assert queues.queue.settle(renewed, Deferred(clock.now + 10**9, "paused"))
+    renewed = queues.deliver(RECEIVES_BEFORE_REQUEUE)
+    assert queues.queue.acknowledge(renewed, Deferred(clock.now + 10**9, "paused"))
     assert queues.count("delayed") == 1
 
 
-@pytest.mark.parametrize("receives", range(1, RECEIVES_BEFORE_RENEWAL))
+@pytest.mark.parametrize("receives", range(1, RECEIVES_BEFORE_REQUEUE))
 def test_a_message_is_not_sent_afresh_before_it_has_waited_often(receives: int, queues: Queues, clock: Clock) -> None:
-    assert not queues.queue.settle(queues.deliver(receives), Deferred(clock.now, "429"))
+    assert not queues.queue.acknowledge(queues.deliver(receives), Deferred(clock.now, "429"))
     assert queues.count("invisible") == 1
     assert queues.count("visible") == 0
 
 
-@pytest.mark.parametrize("receives", [RECEIVES_BEFORE_RENEWAL, RECEIVES_BEFORE_RENEWAL + 5])
+@pytest.mark.parametrize("receives", [RECEIVES_BEFORE_REQUEUE, RECEIVES_BEFORE_REQUEUE + 5])
 def test_a_message_that_waited_often_is_sent_afresh_so_that_waiting_makes_no_dead_letter(
     receives: int, queues: Queues, clock: Clock
 ) -> None:
-    delivery = queues.deliver(receives, {"renewals": "7", "redrives": "1"})
-    assert queues.queue.settle(delivery, Deferred(clock.now, "429"))
+    delivery = queues.deliver(receives, {"requeues": "7", "redrives": "1"})
+    assert queues.queue.acknowledge(delivery, Deferred(clock.now, "429"))
     (message,) = queues.client.receive_message(
         QueueUrl=queues.url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
     )["Messages"]
@@ -145,36 +145,36 @@ def test_a_message_that_waited_often_is_sent_afresh_so_that_waiting_makes_no_dea
     assert message["MessageId"] != delivery.message_id
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
     attributes = {name: value.get("StringValue") for name, value in message["MessageAttributes"].items()}
-    assert attributes == {"renewals": "8", "redrives": "1"}
+    assert attributes == {"requeues": "8", "redrives": "1"}
     assert queues.dead_letters() == []
 
 
 def test_the_first_renewal_is_counted_as_one(queues: Queues, clock: Clock) -> None:
-    queues.queue.settle(queues.deliver(RECEIVES_BEFORE_RENEWAL), Deferred(clock.now, "429"))
+    queues.queue.acknowledge(queues.deliver(RECEIVES_BEFORE_REQUEUE), Deferred(clock.now, "429"))
     (message,) = queues.client.receive_message(QueueUrl=queues.url, MessageAttributeNames=["All"])["Messages"]
-    assert message["MessageAttributes"]["renewals"].get("StringValue") == "1"
+    assert message["MessageAttributes"]["requeues"].get("StringValue") == "1"
 
 
 def test_a_message_that_something_failed_with_is_sent_afresh_with_the_fault_counted_on_it(
     queues: Queues, clock: Clock
 ) -> None:
-    delivery = queues.deliver(3, {"faults": "4", "renewals": "2"})
-    assert delivery.faults == 4
-    assert queues.queue.settle(delivery, Deferred(clock.now, "SlowDown", is_fault=True))
+    delivery = queues.deliver(3, {"failures": "4", "requeues": "2"})
+    assert delivery.failures == 4
+    assert queues.queue.acknowledge(delivery, Deferred(clock.now, "SlowDown", is_failure=True))
     (message,) = queues.client.receive_message(QueueUrl=queues.url, MessageAttributeNames=["All"])["Messages"]
     attributes = {name: value.get("StringValue") for name, value in message["MessageAttributes"].items()}
-    assert attributes == {"faults": "5", "renewals": "2"}
+    assert attributes == {"failures": "5", "requeues": "2"}
 
 
 def test_a_renewed_message_waits_out_its_time_too(queues: Queues, clock: Clock) -> None:
-    assert queues.queue.settle(queues.deliver(RECEIVES_BEFORE_RENEWAL), Deferred(clock.now + 60, "429"))
+    assert queues.queue.acknowledge(queues.deliver(RECEIVES_BEFORE_REQUEUE), Deferred(clock.now + 60, "429"))
     assert (queues.count("delayed"), queues.count("visible")) == (1, 0)
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_dead_letter_carries_the_message_and_why(reason: Reason, queues: Queues) -> None:
     delivery = queues.deliver(attributes={"redrives": "2"})
-    assert queues.queue.settle(delivery, Dead(reason, "500: Server error"))
+    assert queues.queue.acknowledge(delivery, Dead(reason, "500: Server error"))
     assert queues.dead_letters() == [
         (BODY, {"reason": reason.value, "detail": "500: Server error", "redrives": "2"}),
     ]
@@ -182,7 +182,7 @@ def test_a_dead_letter_carries_the_message_and_why(reason: Reason, queues: Queue
 
 def test_a_message_that_comes_back_and_dies_again_carries_its_latest_reason(queues: Queues) -> None:
     before = {"reason": "aws", "detail": "AccessDenied", "redrives": "1"}
-    queues.queue.settle(queues.deliver(attributes=before), Dead(Reason.TRANSIENT, "503"))
+    queues.queue.acknowledge(queues.deliver(attributes=before), Dead(Reason.TRANSIENT, "503"))
     assert queues.dead_letters() == [(BODY, {"reason": "transient", "detail": "503", "redrives": "1"})]
 
 
@@ -215,7 +215,7 @@ def test_whatever_the_detail_sqs_takes_it_and_it_is_bounded(detail: str) -> None
 @example("")
 def test_a_dead_letter_arrives_whatever_its_detail_is(queues: Queues, detail: str) -> None:
     delivery = Delivery("id", "handle", BODY, 1)
-    assert queues.queue.settle(delivery, Dead(Reason.CRASH, detail))
+    assert queues.queue.acknowledge(delivery, Dead(Reason.CRASH, detail))
     ((body, attributes),) = queues.dead_letters()
     assert body == BODY
     assert attributes["reason"] == "crash"
@@ -223,22 +223,22 @@ def test_a_dead_letter_arrives_whatever_its_detail_is(queues: Queues, detail: st
 
 def test_a_batch_at_its_largest_is_settled_message_by_message(queues: Queues, clock: Clock) -> None:
     outcomes: list[Outcome] = [Done("described"), Deferred(clock.now + 60, "429"), Dead(Reason.AWS, "SlowDown")]
-    settled = [queues.queue.settle(queues.deliver(), outcomes[number % 3]) for number in range(10)]
+    settled = [queues.queue.acknowledge(queues.deliver(), outcomes[number % 3]) for number in range(10)]
     assert settled == [number % 3 != 1 for number in range(10)]
     assert len(queues.dead_letters()) == 3
 
 
 def test_a_batch_is_hidden_with_one_request_each_until_its_own_time(queues: Queues, clock: Clock) -> None:
     deferred = [(queues.deliver(), Deferred(clock.now + 100 * (number % 2), "429")) for number in range(10)]
-    queues.queue.hide(deferred)
+    queues.queue.defer(deferred)
     assert (queues.count("visible"), queues.count("invisible")) == (5, 5)
 
 
 def test_a_message_that_the_queue_does_not_hide_is_named(queues: Queues, clock: Clock) -> None:
     good = queues.deliver()
     bad = replace(good, message_id="the-lost-one", receipt_handle="of no message")
-    with pytest.raises(NotHiddenError, match=r"1 of 2 messages.*the-lost-one"):
-        queues.queue.hide([(good, Deferred(clock.now, "429")), (bad, Deferred(clock.now, "429"))])
+    with pytest.raises(NotDeferredError, match=r"1 of 2 messages.*the-lost-one"):
+        queues.queue.defer([(good, Deferred(clock.now, "429")), (bad, Deferred(clock.now, "429"))])
     assert queues.count("visible") == 1
 
 

@@ -1,4 +1,4 @@
-"""DynamoDB in memory: conditional updates and deletes of single items, each atomic. It knows no reserved words."""
+"""DynamoDB in memory: conditional writes of single items, each atomic, batches of reads, and no reserved words."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -37,6 +37,17 @@ class InMemoryDynamoDB:
         with self._lock:
             item = self._table(TableName).get(_only(Key))
             return {} if item is None else {"Item": _marshal(item)}
+
+    def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            keys = {table: [_only(key) for key in request["Keys"]] for table, request in RequestItems.items()}
+            if any(len(set(of_table)) < len(of_table) for of_table in keys.values()):
+                raise _error("ValidationException", "BatchGetItem")
+            found = {
+                table: [_marshal(item) for key in of_table if (item := self._table(table).get(key)) is not None]
+                for table, of_table in keys.items()
+            }
+            return {"Responses": found, "UnprocessedKeys": {}}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
         with self._lock:
@@ -170,7 +181,8 @@ class _Update:
 
 
 def _check(request: Mapping[str, Any], item: dict[str, Any] | None, operation: str) -> None:
-    if not _Reader(request["ConditionExpression"], request, item or {}).condition():
+    condition = request.get("ConditionExpression")
+    if condition and not _Reader(condition, request, item or {}).condition():
         carried = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and item
         raise _error("ConditionalCheckFailedException", operation, Item=_marshal(item) if carried and item else {})
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagescribe.errors import MalformedMessageError
-from imagescribe.model.events import Deletion, Upload, parse_body, split_body
+from imagescribe.model.events import Deletion, Upload, parse_body, split_body, upload_body
 from tests.factories import (
     EVENTS,
     eventbridge_body,
@@ -64,6 +64,22 @@ def test_every_shape_tells_of_the_same_upload(to_body: ToBody) -> None:
 
 
 @every_shape
+def test_every_shape_tells_who_uploaded_it(to_body: ToBody) -> None:
+    upload = make_upload(requester="AWS:AROAEXAMPLE:uploader")
+    assert parse_body(to_body(upload)) == [upload]
+
+
+@pytest.mark.parametrize("requester", [None, "", 5, ["a"], {"a": "b"}, "half of an emoji: \ud83d"], ids=repr)
+def test_an_image_is_not_given_up_for_what_its_requester_looks_like(requester: object) -> None:
+    event = json.loads(eventbridge_body(make_upload()))
+    event["detail"]["requester"] = requester
+    assert parse_body(json.dumps(event)) == [make_upload(requester=None)]
+    for identity in ({"principalId": requester}, [requester]):
+        record = s3_record(make_upload()) | {"userIdentity": identity}
+        assert parse_body(json.dumps({"Records": [record]})) == [make_upload(requester=None)]
+
+
+@every_shape
 def test_every_shape_tells_of_the_same_deletion(to_body: ToBody) -> None:
     assert parse_body(to_body(make_deletion())) == [make_deletion()]
 
@@ -72,6 +88,12 @@ def test_every_shape_tells_of_the_same_deletion(to_body: ToBody) -> None:
 @pytest.mark.parametrize("key", AWKWARD_KEYS, ids=ascii)
 def test_an_awkward_key_arrives_as_it_is(to_body: ToBody, key: str) -> None:
     assert parse_body(to_body(make_upload(key=key))) == [make_upload(key=key)]
+
+
+@given(keys, st.none() | st.just("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"))
+def test_an_event_that_we_make_tells_of_the_upload_it_was_made_for(key: str, version_id: str | None) -> None:
+    upload = make_upload(key=key, version_id=version_id)
+    assert parse_body(upload_body(upload, "imagescribe.retry")) == [upload]
 
 
 @given(keys)
@@ -102,6 +124,7 @@ def test_the_key_of_an_eventbridge_event_is_taken_as_it_is(key: str) -> None:
                     bucket="imagescribe-example",
                     key="holiday photos/Café + crème.png",
                     version_id="IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+                    requester="123456789012",
                 )
             ],
         ),
@@ -112,6 +135,7 @@ def test_the_key_of_an_eventbridge_event_is_taken_as_it_is(key: str) -> None:
                     bucket="imagescribe-example",
                     key="holiday photos/Café + crème.png",
                     version_id="IYV3p45BT0ac8hjHg1houSdS1a.Mro8e",
+                    requester="AWS:AIDAEXAMPLEUPLOADER00",
                 )
             ],
         ),
@@ -125,6 +149,7 @@ def test_the_key_of_an_eventbridge_event_is_taken_as_it_is(key: str) -> None:
                     size=218_916,
                     sequencer="006AE854991E2D3C4B",
                     uploaded_at="2026-11-02T09:15:05.000Z",
+                    requester="123456789012",
                 )
             ],
         ),
@@ -139,6 +164,7 @@ def test_the_key_of_an_eventbridge_event_is_taken_as_it_is(key: str) -> None:
                     size=141_202,
                     sequencer="006AE8549E5A6B7C8D",
                     uploaded_at="2026-11-02T09:15:10.000Z",
+                    requester="AWS:AIDAEXAMPLEUPLOADER00",
                 )
             ],
         ),
@@ -324,6 +350,16 @@ def test_a_key_that_no_object_can_have_is_malformed(key: object) -> None:
     event["detail"]["object"]["key"] = key
     with pytest.raises(MalformedMessageError):
         parse_body(json.dumps(event))
+
+
+@every_shape
+@pytest.mark.parametrize("sequencer", ["", "~", "0x6AE8", "00 6A", "-1", "G", "\uff11", "6A\n"], ids=ascii)
+@pytest.mark.parametrize("make", [make_upload, make_deletion])
+def test_a_sequencer_that_is_no_hexadecimal_is_malformed(
+    make: Callable[..., Upload | Deletion], sequencer: str, to_body: ToBody
+) -> None:
+    with pytest.raises(MalformedMessageError, match="sequencer"):
+        parse_body(to_body(make(sequencer=sequencer)))
 
 
 def test_a_notifications_key_that_is_not_utf_8_is_malformed() -> None:

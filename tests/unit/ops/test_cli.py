@@ -29,8 +29,8 @@ from imagescribe_ops.local.state import LocalState
 from imagescribe_ops.simulator import JournalEntry
 from imagescribe_ops.template import parameter_names
 from tests.unit.conftest import REGION
-from tests.unit.stack_in_moto import make_stack
 from tests.unit.ops.test_catalog_view import put
+from tests.unit.stack_in_moto import make_stack
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

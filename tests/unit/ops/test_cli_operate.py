@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from imagescribe.aws.mappings import Mappings
-from imagescribe.meter_item import PausedBy
 from imagescribe.stores.catalog import Status
-from imagescribe_ops import operations, stack
+from imagescribe.throttle.breaker import OpenedBy
+from imagescribe_ops import operations, stack, standing
 from imagescribe_ops.commands import operate as cli_operate
 from imagescribe_ops.commands.base import app
 from imagescribe_ops.operations import Operations
@@ -184,7 +184,7 @@ def test_status_answers_why_nothing_happens(run: Run, deployed: StackInMoto) -> 
     deployed.record(deployed.put("b.png"), Status.DEAD)
     deployed.bury("b", reason="unreadable", detail="<html>")
     deployed.bury("c", reason="transient", detail="503")
-    deployed.meter().account_fault("401: Invalid API key")
+    deployed.open(OpenedBy.ACCOUNT, "401: Invalid API key")
     shown = rows(said(run("status")))
     until = deployed.operations().status().intake.paused_until
     assert shown["why"] == f"Paused by the account until {until}: 401: Invalid API key"
@@ -203,7 +203,7 @@ def test_status_shows_what_waits_and_what_is_spent(
     upload = deployed.put()
     deployed.record(upload, Status.WAITING)
     deployed.sqs.send_message(QueueUrl=deployed.outputs["UploadQueueUrl"], MessageBody="x")
-    deployed.set_meter(spent_usd=0.045)
+    deployed.spend(0.045)
     shown = rows(said(run("status")))
     assert shown["oldest waiting"] == f"uploaded {upload.uploaded_at}"
     assert shown["spent today"] == "$0.045 of $5"
@@ -215,8 +215,8 @@ def test_status_shows_what_waits_and_what_is_spent(
 def test_status_as_json(run: Run, deployed: StackInMoto) -> None:
     deployed.record(deployed.put("a.png"), Status.REJECTED)
     deployed.bury("x", reason="aws", detail="d")
-    deployed.meter().pause(PausedBy.ENDPOINT, "503: down", 60)
-    deployed.set_meter(failures=4)
+    deployed.open(OpenedBy.ENDPOINT, "503: down", 60)
+    deployed.fail(4)
     status = answer(run("status", "--json"))
     assert set(status) == {
         "stack",
@@ -239,18 +239,17 @@ def test_status_as_json(run: Run, deployed: StackInMoto) -> None:
     assert [mapping["state"] for mapping in intake["mappings"]] == ["Enabled"]
 
 
-def test_status_says_that_not_all_letters_were_looked_at(
+def test_status_says_that_not_all_dead_letters_were_read(
     run: Run, deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (operations, cli_operate):
-        monkeypatch.setattr(each, "MOST_LETTERS_COUNTED", 2)
+    monkeypatch.setattr(standing, "MAX_DEAD_LETTERS_COUNTED", 2)
     for number in range(3):
         deployed.bury(str(number), reason="transient")
-    assert rows(said(run("status")))["by reason"] == "2 transient (of the first 2)"
+    assert rows(said(run("status")))["by reason"] == "2 transient (of 2 that were read)"
 
 
 def test_what_an_endpoint_says_does_not_steer_the_terminal(run: Run, deployed: StackInMoto) -> None:
-    deployed.meter().account_fault(EVIL)
+    deployed.open(OpenedBy.ACCOUNT, EVIL)
     for arguments in (("status",), ("status", "--json")):
         result = run(*arguments)
         assert result.exit_code == 0
@@ -273,7 +272,7 @@ def test_pause(run: Run, deployed: StackInMoto) -> None:
 @pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1d", 86_400)])
 def test_pause_for_a_time(run: Run, deployed: StackInMoto, time: str, seconds: int) -> None:
     assert said(run("pause", "--for", time)).startswith("Paused by the operator until 20")
-    assert deployed.reading().paused_until == deployed.clock() + seconds
+    assert deployed.breaker.open_until == deployed.clock() + seconds
     deployed.clock.sleep(seconds + 1)
     assert "Paused" not in said(run("status"))
 
@@ -295,7 +294,7 @@ def test_an_evil_reason_is_shown_harmlessly(run: Run, deployed: StackInMoto) -> 
 def test_resume(run: Run, deployed: StackInMoto) -> None:
     run("pause")
     assert said(run("resume")) == "Resumed. Images that were told to wait come back when their time is over."
-    assert deployed.reading().paused_until == 0
+    assert deployed.breaker.open_until == 0
     assert deployed.mapping_state() == "Enabled"
 
 
@@ -311,7 +310,7 @@ def test_resume_says_that_a_spent_budget_still_holds(
     run: Run, aws: boto3.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed = described(make_stack(aws, DailyBudgetUsd="0.02"), monkeypatch)
-    deployed.set_meter(spent_usd=0.015)
+    deployed.spend(0.015)
     output = said(run("resume"))
     assert output.startswith("Paused by the budget until ")
     assert "the day's budget of $0.02 is spent" in output
@@ -324,7 +323,7 @@ def test_resume_says_if_something_pauses_again_at_once(
     enable = Mappings.enable
 
     def enable_and_fail(mappings: Mappings, *, enabled: bool) -> bool:
-        deployed.meter().account_fault("402: no credits")
+        deployed.open(OpenedBy.ACCOUNT, "402: no credits")
         return enable(mappings, enabled=enabled)
 
     monkeypatch.setattr(Mappings, "enable", enable_and_fail)
@@ -353,8 +352,7 @@ def test_redrive_as_json(run: Run, deployed: StackInMoto) -> None:
 
 
 def test_redrive_says_that_there_may_be_more(run: Run, deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in (operations, cli_operate):
-        monkeypatch.setattr(each, "MOST_LETTERS_REDRIVEN", 2)
+    monkeypatch.setattr(operations, "MAX_DEAD_LETTERS_REDRIVEN", 2)
     for number in range(5):
         deployed.bury(str(number), reason="aws")
     assert said(run("redrive")) == "Sent back: 2 aws. There may be more: run it again."
@@ -449,33 +447,33 @@ def test_an_evil_key_is_shown_harmlessly(run: Run, deployed: StackInMoto, status
 def test_a_new_key_ends_the_pause_of_a_wrong_one(
     run: Run, deployed: StackInMoto, secrets: SecretsManagerClient
 ) -> None:
-    deployed.meter().account_fault("401: Invalid API key")
+    deployed.open(OpenedBy.ACCOUNT, "401: Invalid API key")
     arn = deployed.outputs["ApiKeySecretArn"]
     assert said(run("key", "set", typed="SG_new-key\n")).splitlines() == [
         f"The key is stored in {arn}.",
         "Intake was paused by a fault of the account, and is resumed.",
     ]
     assert secrets.get_secret_value(SecretId=arn)["SecretString"] == "SG_new-key"
-    assert deployed.reading().paused_until == 0
+    assert deployed.breaker.open_until == 0
 
 
-@pytest.mark.parametrize("by", [PausedBy.ACCOUNT, PausedBy.OPERATOR, PausedBy.ENDPOINT, PausedBy.NOBODY])
-def test_key_set_as_json_says_whether_it_resumed(run: Run, deployed: StackInMoto, by: PausedBy) -> None:
+@pytest.mark.parametrize("by", [OpenedBy.ACCOUNT, OpenedBy.OPERATOR, OpenedBy.ENDPOINT, OpenedBy.NOBODY])
+def test_key_set_as_json_says_whether_it_resumed(run: Run, deployed: StackInMoto, by: OpenedBy) -> None:
     if by:
-        deployed.meter().pause(by, "because", 900)
+        deployed.open(by)
     stored = answer(run("key", "set", "--json", typed="SG_new-key"))
     assert stored["secret_arn"] == deployed.outputs["ApiKeySecretArn"]
     assert stored["version_id"]
-    assert stored["resumed"] is (by is PausedBy.ACCOUNT)
-    assert deployed.reading().paused_by is (PausedBy.NOBODY if by is PausedBy.ACCOUNT else by)
+    assert stored["resumed"] is (by is OpenedBy.ACCOUNT)
+    assert deployed.breaker.opened_by is (OpenedBy.NOBODY if by is OpenedBy.ACCOUNT else by)
 
 
 def test_a_key_that_is_none_is_not_stored_and_ends_no_pause(run: Run, deployed: StackInMoto) -> None:
-    deployed.meter().account_fault("401: Invalid API key")
+    deployed.open(OpenedBy.ACCOUNT, "401: Invalid API key")
     result = run("key", "set", typed="two words")
     assert result.exit_code == 1
     assert "nothing was stored" in result.stderr
-    assert deployed.reading().paused_by is PausedBy.ACCOUNT
+    assert deployed.breaker.opened_by is OpenedBy.ACCOUNT
 
 
 def test_a_key_is_typed_at_a_hidden_prompt(monkeypatch: pytest.MonkeyPatch) -> None:

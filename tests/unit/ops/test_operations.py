@@ -14,17 +14,18 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagescribe.meter import OPERATORS_PAUSE_ENDS_AT
-from imagescribe.meter_item import PausedBy
+from imagescribe.aws.dead_letters import Redriven
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.outcomes import Reason
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Begun, Status, Superseded
+from imagescribe.stores.catalog import Opened, Stale, Status
 from imagescribe.stores.ledger import Ledger
+from imagescribe.throttle.breaker import UNTIL_CLOSED, Breaker, OpenedBy
 from imagescribe_ops import operations as module
+from imagescribe_ops import standing as standing_module
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.operations import Intake, MappingState, why_nothing_happens
 from imagescribe_ops.stack import Connection, QueueDepth
+from imagescribe_ops.standing import Intake, MappingState, why_nothing_happens
 from tests.factories import eventbridge_body, make_upload, s3_notification_body
 from tests.unit.stack_in_moto import Clients, Letter, StackInMoto, make_stack
 
@@ -50,42 +51,40 @@ def test_a_pause_lasts_until_it_is_resumed_and_nothing_is_received_meanwhile(sta
     intake = stack.operations().pause("invoice dispute")
     assert (intake.paused_by, intake.paused_because, intake.paused_until) == ("operator", "invoice dispute", "")
     assert [mapping.state for mapping in intake.mappings] == ["Disabled"]
-    reading = stack.reading()
-    assert (reading.paused_until, reading.is_switched_off) == (OPERATORS_PAUSE_ENDS_AT, True)
+    assert (stack.breaker.open_until, stack.notes().intake_disabled) == (UNTIL_CLOSED, True)
 
 
 def test_a_pause_for_a_time_ends_by_itself(stack: StackInMoto) -> None:
     intake = stack.operations().pause("a moment", 90)
     assert intake.paused_until == iso_utc(stack.clock() + 90)
     # The recover function runs each minute: it would enable the mapping too late.
-    assert (stack.mapping_state(), stack.reading().is_switched_off) == ("Enabled", False)
+    assert (stack.mapping_state(), stack.notes().intake_disabled) == ("Enabled", False)
     stack.clock.sleep(91)
     assert stack.operations().status().intake.paused_by == ""
 
 
 def test_a_longer_pause_disables_the_mapping_too(stack: StackInMoto) -> None:
     stack.operations().pause("lunch", 7_200)
-    assert (stack.mapping_state(), stack.reading().is_switched_off) == ("Disabled", True)
+    assert (stack.mapping_state(), stack.notes().intake_disabled) == ("Disabled", True)
 
 
 def test_a_pause_by_hand_takes_the_place_of_any_other(stack: StackInMoto) -> None:
-    stack.meter().account_fault("402: no credits")
+    stack.open(OpenedBy.ACCOUNT, "402: no credits")
     intake = stack.operations().pause("by hand")
     assert (intake.paused_by, intake.paused_because) == ("operator", "by hand")
 
 
-@pytest.mark.parametrize("by", [PausedBy.OPERATOR, PausedBy.ACCOUNT, PausedBy.ENDPOINT])
-def test_resume_ends_any_pause_and_enables_the_mapping(stack: StackInMoto, by: PausedBy) -> None:
-    stack.set_meter(failures=7)
-    stack.meter().pause(by, "because", 900)
+@pytest.mark.parametrize("by", [OpenedBy.OPERATOR, OpenedBy.ACCOUNT, OpenedBy.ENDPOINT])
+def test_resume_ends_any_pause_and_enables_the_mapping(stack: StackInMoto, by: OpenedBy) -> None:
+    stack.fail(7)
+    stack.open(by)
     stack.enable_mapping(enabled=False)
-    stack.meter().switch(off=True)
+    stack.notebook.note_intake(disabled=True)
     intake = stack.operations().resume()
     assert (intake.paused_by, intake.paused_because, intake.paused_until) == ("", "", "")
     assert [mapping.state for mapping in intake.mappings] == ["Enabled"]
-    reading = stack.reading()
-    assert (reading.paused_until, reading.pauses, reading.failures) == (0, 0, 0)
-    assert (reading.paused_by, reading.is_switched_off) == (PausedBy.NOBODY, False)
+    assert stack.breaker == Breaker(generation=stack.breaker.generation)
+    assert not stack.notes().intake_disabled
 
 
 def test_resume_of_what_is_not_paused_enables_a_mapping_that_someone_disabled(stack: StackInMoto) -> None:
@@ -107,29 +106,37 @@ def test_a_mapping_that_is_changing_is_left_to_the_recover_function(
     monkeypatch.setattr(Connection, "lambda_functions", lambda _connection: functions)
     intake = operations.resume()
     assert (intake.paused_by, [mapping.state for mapping in intake.mappings]) == ("", ["Disabled"])
-    assert stack.reading().is_switched_off
+    assert stack.notes().intake_disabled
 
 
 def test_a_spent_budget_outlasts_a_resume(aws: boto3.Session) -> None:
     stack = make_stack(aws, DailyBudgetUsd="0.02")
-    stack.set_meter(spent_usd=PRICE)
+    stack.spend(PRICE)
     intake = stack.operations().resume()
     assert (intake.paused_by, intake.paused_because) == ("budget", "the day's budget of $0.02 is spent")
     assert intake.paused_until[10:] == "T00:00:00.000Z"
     assert (intake.spent_today_usd, intake.budget_usd) == (PRICE, 0.02)
 
 
+def test_while_a_probe_is_out_intake_is_still_paused_by_whoever_stopped_the_calls(aws: boto3.Session) -> None:
+    stack = make_stack(aws, DailyBudgetUsd="5")
+    stack.open(OpenedBy.ACCOUNT, "402: no credits")
+    stack.send_probe()
+    intake = stack.operations().status().intake
+    assert (intake.paused_by, intake.paused_because) == ("account", "402: no credits")
+
+
 @pytest.mark.parametrize(
     ("by", "ends"),
-    [(PausedBy.ACCOUNT, True), (PausedBy.OPERATOR, False), (PausedBy.ENDPOINT, False), (PausedBy.NOBODY, False)],
+    [(OpenedBy.ACCOUNT, True), (OpenedBy.OPERATOR, False), (OpenedBy.ENDPOINT, False), (OpenedBy.NOBODY, False)],
 )
 def test_a_new_key_ends_only_the_pause_that_a_fault_of_the_account_began(
-    stack: StackInMoto, by: PausedBy, ends: bool
+    stack: StackInMoto, by: OpenedBy, ends: bool
 ) -> None:
     if by:
-        stack.meter().pause(by, "because", 900)
+        stack.open(by)
     assert stack.operations().resume_after_account_fault() is ends
-    assert stack.reading().paused_by is (PausedBy.NOBODY if ends else by)
+    assert stack.breaker.opened_by is (OpenedBy.NOBODY if ends else by)
 
 
 # ── Status ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,7 +211,7 @@ def test_status_of_a_stack_that_has_done_nothing_yet(stack: StackInMoto) -> None
     assert status.why == "Nothing waits: every upload has come to its end."
 
 
-def test_status_counts_images_messages_and_letters(stack: StackInMoto) -> None:
+def test_status_counts_images_messages_and_dead_letters(stack: StackInMoto) -> None:
     for key, status, uploaded_at in [
         ("a.png", Status.DESCRIBED, "2026-11-02T09:00:00.000Z"),
         ("b.png", Status.WAITING, "2026-11-02T09:02:00.000Z"),
@@ -216,7 +223,8 @@ def test_status_counts_images_messages_and_letters(stack: StackInMoto) -> None:
     for reason in ("transient", "transient", "unreadable"):
         stack.bury("x", reason=reason, detail="d")
     stack.bury("no reason: SQS put it there")
-    stack.set_meter(failures=2, spent_usd=1.23456)
+    stack.fail(2)
+    stack.spend(1.23456)
     standing = stack.operations().status()
     assert {name: count for name, count in standing.images.counts.items() if count} == {
         Status.DESCRIBED: 1,
@@ -230,28 +238,34 @@ def test_status_counts_images_messages_and_letters(stack: StackInMoto) -> None:
     assert standing.why.startswith("The endpoint fails: the last 2 calls failed.")
 
 
-def test_a_look_at_the_dead_letters_leaves_them_there(stack: StackInMoto) -> None:
+def test_status_moves_no_dead_letter_sends_none_again_and_hides_none(stack: StackInMoto) -> None:
     stack.bury("x", reason="malformed", detail="no JSON", redrives="2")
+    stack.bury("SQS put it there", redrives="1")
+    before = stack.message_ids("DeadLetterQueueUrl")
     operations = stack.operations()
-    assert [operations.status().dead_letters_by_reason for _ in range(3)] == [{"malformed": 1}] * 3
-    assert stack.letters() == [Letter("x", {"reason": "malformed", "detail": "no JSON", "redrives": "2"})]
+    assert [operations.status().dead_letters_by_reason for _ in range(3)] == [{"malformed": 1, "crash": 1}] * 3
+    assert stack.message_ids("DeadLetterQueueUrl") == before
+    assert stack.letters() == [
+        Letter("x", {"reason": "malformed", "detail": "no JSON", "redrives": "2"}),
+        Letter("SQS put it there", {"redrives": "1"}),
+    ]
 
 
-def test_only_so_many_dead_letters_are_looked_at(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_LETTERS_COUNTED", 12)
+def test_only_so_many_dead_letters_are_read(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing_module, "MAX_DEAD_LETTERS_COUNTED", 7)
     for number in range(25):
         stack.bury(str(number), reason="transient")
-    assert stack.operations().status().dead_letters_by_reason == {"transient": 12}
-    assert len(stack.letters()) == 25  # none stays hidden
+    assert stack.operations().status().dead_letters_by_reason == {"transient": 7}
+    assert len(stack.letters()) == 25  # none is hidden
 
 
 # ── Redrive ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_redrive_sends_back_the_letters_of_one_reason(stack: StackInMoto) -> None:
+def test_redrive_sends_back_the_dead_letters_of_one_reason(stack: StackInMoto) -> None:
     stack.bury("one", reason="transient", detail="503", redrives="3")
     stack.bury("two", reason="unreadable", detail="<html>", redrives="3")
-    assert stack.operations().redrive(Reason.TRANSIENT) == Counter({Reason.TRANSIENT: 1})
+    assert stack.operations().redrive(Reason.TRANSIENT) == Redriven(Counter({Reason.TRANSIENT: 1}), more=False)
     # Its count starts anew, so that it may come back by itself three times again.
     assert stack.sent() == [Letter("one", {"redrives": "0"})]
     assert stack.letters() == [Letter("two", {"reason": "unreadable", "detail": "<html>", "redrives": "3"})]
@@ -261,23 +275,37 @@ def test_redrive_of_all_sends_back_what_would_never_come_back_by_itself(stack: S
     for reason in Reason:
         stack.bury(reason, reason=reason)
     stack.bury("SQS put it there")
-    assert stack.operations().redrive(None) == Counter(dict.fromkeys(Reason, 1) | {Reason.CRASH: 2})
+    sent = Counter(dict.fromkeys(Reason, 1) | {Reason.CRASH: 2})
+    assert stack.operations().redrive(None) == Redriven(sent, more=False)
     assert {letter.body for letter in stack.sent()} == {*Reason, "SQS put it there"}
     assert stack.letters() == []
 
 
 def test_redrive_where_there_is_none_of_the_reason(stack: StackInMoto) -> None:
     stack.bury("x", reason="aws")
-    assert stack.operations().redrive(Reason.CRASH) == Counter()
+    assert stack.operations().redrive(Reason.CRASH) == Redriven(Counter(), more=False)
     assert (len(stack.letters()), stack.sent()) == (1, [])
 
 
 def test_redrive_sends_back_no_more_than_so_many_at_once(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_LETTERS_REDRIVEN", 3)
+    monkeypatch.setattr(module, "MAX_DEAD_LETTERS_REDRIVEN", 3)
     for number in range(8):
         stack.bury(str(number), reason="transient")
-    assert stack.operations().redrive(None).total() == 3
+    assert stack.operations().redrive(None) == Redriven(Counter({Reason.TRANSIENT: 3}), more=True)
     assert (len(stack.sent()), len(stack.letters())) == (3, 5)
+
+
+def test_what_the_queue_does_not_delete_is_told(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = stack.put("dead.png")
+    stack.bury(eventbridge_body(upload), reason="transient")
+    refused = {"Failed": [{"Id": "0", "SenderFault": False, "Code": "InternalError"}]}
+    monkeypatch.setattr(stack.sqs, "delete_message_batch", lambda **_request: refused)
+    operations = stack.operations()
+    for command in (lambda: operations.redrive(None), lambda: operations.retry(stack.bucket, upload.key, force=False)):
+        with pytest.raises(OperationError, match=r"^Not all is done: the queue did not delete 1 of 1 dead letters"):
+            command()
+    assert len(stack.sent()) == 2
+    assert len(stack.letters()) == 1
 
 
 # ── Retry ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -365,10 +393,10 @@ def test_a_retry_follows_the_event_of_the_record_and_precedes_later_ones(stack: 
     again = stack.sent_upload()
     assert (again.etag, again.size, again.uploaded_at) == (upload.etag, upload.size, upload.uploaded_at)
     assert upload.sequencer < again.sequencer < later.sequencer
-    assert stack.catalog.begin(again) == Begun(Status.DESCRIBING, 0)
-    assert stack.catalog.begin(upload) == Superseded()
-    assert stack.catalog.begin(later) == Begun(Status.DESCRIBING, 0)
-    assert stack.catalog.begin(again) == Superseded()
+    assert stack.catalog.open(again) == Opened()
+    assert stack.catalog.open(upload) == Stale()
+    assert stack.catalog.open(later) == Opened()
+    assert stack.catalog.open(again) == Stale()
 
 
 def test_a_retry_can_be_retried(stack: StackInMoto) -> None:
@@ -386,8 +414,8 @@ def test_an_object_that_no_event_told_of_precedes_every_event(stack: StackInMoto
     stack.operations().retry(stack.bucket, upload.key, force=False)
     again = stack.sent_upload()
     assert (again.sequencer, again.uploaded_at) == ("0", iso_utc(stack.clock()))
-    assert stack.catalog.begin(again) == Begun(Status.DESCRIBING, 0)
-    assert stack.catalog.begin(upload) == Begun(Status.DESCRIBING, 0)
+    assert stack.catalog.open(again) == Opened()
+    assert stack.catalog.open(upload) == Opened()
 
 
 _HEX = st.text("0123456789ABCDEF", min_size=1, max_size=20)

@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from imagescribe.model.outcomes import Deferred
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import FINAL, Begun, Catalog, Finished, Status, Superseded
+from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
 from imagescribe.stores.dynamodb import get
 from tests.factories import PROMPT, Clock, make_deletion, make_upload, unique
 
@@ -56,7 +57,7 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
     catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
     upload = replace(upload, version_id="IYV3p45BT0ac8hjHg1houSdS1a.Mro8e")
-    assert catalog.begin(upload) == Begun(Status.DESCRIBING, attempts=0)
+    assert catalog.open(upload) == Opened(0)
     assert record(upload) == {
         "image": upload.image,
         "bucket": upload.bucket,
@@ -81,7 +82,7 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
 def test_a_described_image_has_its_prompt_and_what_became_of_its_tags(
     tags: TagState, catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     clock.now += 4
     assert catalog.describe(upload, DESCRIBED_AT, PROMPT, tags, attempts=2) == PROMPT
     found = record(upload)
@@ -92,8 +93,8 @@ def test_a_described_image_has_its_prompt_and_what_became_of_its_tags(
 def test_a_waiting_image_says_why_and_until_when_and_what_was_wrong_goes_once_it_is_described(
     catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
-    catalog.begin(upload)
-    assert catalog.wait(upload, "429: slow down", attempts=1, until=clock.now + 60)
+    catalog.open(upload)
+    assert catalog.wait(upload, Deferred(clock.now + 60, "429: slow down"), attempts=1)
     found = record(upload)
     assert (found["status"], found["error"], found["attempts"]) == ("waiting", "429: slow down", 1)
     assert found["waiting_until"] == "2026-11-02T09:16:00.000Z"
@@ -104,9 +105,9 @@ def test_a_waiting_image_says_why_and_until_when_and_what_was_wrong_goes_once_it
 def test_attempts_that_are_not_known_stay_as_they_are(
     catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
-    catalog.begin(upload)
-    catalog.wait(upload, "503", attempts=3, until=clock.now)
-    catalog.wait(upload, "SlowDown", attempts=None, until=clock.now)
+    catalog.open(upload)
+    catalog.wait(upload, Deferred(clock.now, "503"), attempts=3)
+    catalog.wait(upload, Deferred(clock.now, "SlowDown"), attempts=None)
     assert record(upload)["attempts"] == 3
     catalog.give_up(upload, Status.DEAD, "SlowDown", attempts=None)
     assert record(upload)["attempts"] == 3
@@ -114,7 +115,7 @@ def test_attempts_that_are_not_known_stay_as_they_are(
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.SKIPPED, Status.DEAD])
 def test_an_image_that_is_given_up_says_why(status: Status, catalog: Catalog, upload: Upload, record: Look) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     assert catalog.give_up(upload, status, "the object is empty", attempts=4)
     found = record(upload)
     assert (found["status"], found["error"], found["attempts"]) == (status, "the object is empty", 4)
@@ -124,29 +125,29 @@ def test_an_image_that_is_given_up_says_why(status: Status, catalog: Catalog, up
 
 
 def test_an_image_that_waited_goes_on_with_its_attempts(catalog: Catalog, upload: Upload, clock: Clock) -> None:
-    catalog.begin(upload)
-    assert catalog.begin(upload) == Begun(Status.DESCRIBING, attempts=0)
-    catalog.wait(upload, "503", attempts=3, until=clock.now)
-    assert catalog.begin(upload) == Begun(Status.WAITING, attempts=3)
+    catalog.open(upload)
+    assert catalog.open(upload) == Opened(0)
+    catalog.wait(upload, Deferred(clock.now, "503"), attempts=3)
+    assert catalog.open(upload) == Opened(3)
 
 
 def test_a_described_image_is_finished_and_gives_its_prompt(catalog: Catalog, upload: Upload) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     describe(catalog, upload)
-    assert catalog.begin(upload) == Finished(Status.DESCRIBED, PROMPT)
+    assert catalog.open(upload) == AlreadyFinal(Status.DESCRIBED, PROMPT)
 
 
-@pytest.mark.parametrize("status", sorted(FINAL - {Status.DESCRIBED}))
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.SKIPPED])
 def test_a_rejected_and_a_skipped_image_are_finished(status: Status, catalog: Catalog, upload: Upload) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     catalog.give_up(upload, status, "no", attempts=0)
-    assert catalog.begin(upload) == Finished(status, None)
+    assert catalog.open(upload) == AlreadyFinal(status, None)
 
 
 def test_a_dead_one_whose_message_came_back_begins_afresh(catalog: Catalog, upload: Upload, record: Look) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     catalog.give_up(upload, Status.DEAD, "503", attempts=8)
-    assert catalog.begin(upload) == Begun(Status.DESCRIBING, attempts=0)
+    assert catalog.open(upload) == Opened(0)
     found = record(upload)
     assert (found["status"], found["error"], found["attempts"]) == ("describing", None, 0)
 
@@ -154,11 +155,11 @@ def test_a_dead_one_whose_message_came_back_begins_afresh(catalog: Catalog, uplo
 def test_a_prompt_that_stands_is_not_taken_back_by_a_duplicate(
     catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     describe(catalog, upload)
     before = record(upload)
     clock.now += 60
-    assert not catalog.wait(upload, "429", attempts=1, until=clock.now)
+    assert not catalog.wait(upload, Deferred(clock.now, "429"), attempts=1)
     assert not catalog.give_up(upload, Status.DEAD, "AccessDenied", attempts=8)
     assert describe(catalog, upload, "another prompt") == PROMPT
     assert record(upload) == before
@@ -170,10 +171,10 @@ def test_a_prompt_that_stands_is_not_taken_back_by_a_duplicate(
 def test_a_later_upload_takes_the_record_over_and_the_old_prompt_goes(
     catalog: Catalog, upload: Upload, record: Look
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     describe(catalog, upload)
     later = replace(upload, sequencer=LATER, etag="another", size=1)
-    assert catalog.begin(later) == Begun(Status.DESCRIBING, attempts=0)
+    assert catalog.open(later) == Opened(0)
     found = record(later)
     assert (found["etag"], found["size"], found["prompt"], found["tags"]) == ("another", 1, None, None)
 
@@ -181,11 +182,11 @@ def test_a_later_upload_takes_the_record_over_and_the_old_prompt_goes(
 def test_an_earlier_upload_that_comes_late_changes_nothing(
     catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     before = record(upload)
     earlier = replace(upload, sequencer=EARLIER, etag="another")
-    assert catalog.begin(earlier) == Superseded()
-    assert not catalog.wait(earlier, "429", attempts=1, until=clock.now)
+    assert catalog.open(earlier) == Stale()
+    assert not catalog.wait(earlier, Deferred(clock.now, "429"), attempts=1)
     assert not catalog.give_up(earlier, Status.REJECTED, "422", attempts=1)
     assert describe(catalog, earlier) is None
     catalog.remove(earlier)
@@ -195,9 +196,9 @@ def test_an_earlier_upload_that_comes_late_changes_nothing(
 def test_what_was_described_meanwhile_is_not_written_for_a_newer_upload(
     catalog: Catalog, upload: Upload, record: Look
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     later = replace(upload, sequencer=LATER)
-    catalog.begin(later)
+    catalog.open(later)
     assert describe(catalog, upload, "the old picture") is None
     assert record(later)["prompt"] is None
     describe(catalog, later, "the new picture")
@@ -207,10 +208,10 @@ def test_what_was_described_meanwhile_is_not_written_for_a_newer_upload(
 def test_nothing_is_written_for_an_image_whose_record_is_gone(
     catalog: Catalog, upload: Upload, record: Look, clock: Clock
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     catalog.remove(make_deletion(key=upload.key, sequencer=LATER))
     assert describe(catalog, upload) is None
-    assert not catalog.wait(upload, "429", attempts=1, until=clock.now)
+    assert not catalog.wait(upload, Deferred(clock.now, "429"), attempts=1)
     assert not catalog.give_up(upload, Status.DEAD, "503", attempts=8)
     assert record(upload) == {}
 
@@ -219,7 +220,7 @@ def test_nothing_is_written_for_an_image_whose_record_is_gone(
 def test_a_deletion_takes_the_record_out_unless_it_is_of_a_newer_event(
     sequencer: str, is_removed: bool, catalog: Catalog, upload: Upload, record: Look
 ) -> None:
-    catalog.begin(upload)
+    catalog.open(upload)
     describe(catalog, upload)
     catalog.remove(make_deletion(key=upload.key, sequencer=sequencer))
     assert (record(upload) == {}) is is_removed
@@ -231,7 +232,7 @@ def test_a_deletion_of_what_is_not_in_the_catalog_is_nothing(catalog: Catalog, u
 
 def test_a_failing_table_is_not_taken_for_a_newer_event(catalog: Catalog, dynamodb: DynamoDBClient) -> None:
     catalog = Catalog(dynamodb, "no-such-table")
-    for write in (catalog.begin, catalog.remove, lambda upload: describe(catalog, upload)):
+    for write in (catalog.open, catalog.remove, lambda upload: describe(catalog, upload)):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
             write(make_upload())
 
@@ -257,10 +258,10 @@ def test_in_whatever_order_events_come_the_record_never_goes_back(
         before = record(upload)
         match step:
             case "begin":
-                catalog.begin(upload)
+                catalog.open(upload)
                 newest = max(newest, sequencer)
             case "wait":
-                catalog.wait(upload, "429", attempts=1, until=clock.now)
+                catalog.wait(upload, Deferred(clock.now, "429"), attempts=1)
             case "reject":
                 catalog.give_up(upload, Status.REJECTED, "422", attempts=1)
             case "die":
@@ -288,7 +289,7 @@ def test_once_every_event_came_the_record_is_what_the_newest_made_it(
             catalog.remove(make_deletion(key=image.key, sequencer=sequencer))
         elif sequencer > max(deletions, default=""):
             upload = replace(image, sequencer=sequencer)
-            catalog.begin(upload)
+            catalog.open(upload)
             describe(catalog, upload, f"of {sequencer}")
     found = record(image)
     assert found.get("prompt") == (None if "4" in deletions else "of 4")

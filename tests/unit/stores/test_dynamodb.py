@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get, run_update, update_if
+from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get, update_if
 from tests.factories import unique
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def test_an_update_may_only_add_or_only_remove(
     condition = "attribute_not_exists(body)"
     added = update_if(dynamodb, ledger_table, key, values={}, condition=condition, operands={}, add={"claims": 1})
     assert added == {**key, "claims": 1}
-    removed = run_update(
-        dynamodb, ledger_table, key, update="REMOVE claims", condition="attribute_exists(claims)", values={}
+    removed = update_if(
+        dynamodb, ledger_table, key, values={}, condition="attribute_exists(claims)", remove=("claims",)
     )
     assert removed == key
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from imagescribe.model.answers import Description
 from imagescribe.stores.dynamodb import get
-from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Busy, Claim, Claimed, Ledger
+from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Claim, Claimed, ClaimedElsewhere, Ledger
 from tests.factories import Clock, make_description, make_upload, unique
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def test_content_that_is_claimed_is_busy_for_others_until_its_lease_ends(
 ) -> None:
     ends_at = clock.now + LEASE_SECONDS
     ledger.claim(upload, "one", ends_at)
-    assert ledger.claim(upload, "two", ends_at + 60) == Busy(ends_at)
+    assert ledger.claim(upload, "two", ends_at + 60) == ClaimedElsewhere(ends_at)
     clock.now = ends_at  # to the last moment
-    assert ledger.claim(upload, "two", ends_at + 60) == Busy(ends_at)
+    assert ledger.claim(upload, "two", ends_at + 60) == ClaimedElsewhere(ends_at)
 
 
 def test_the_claim_of_a_holder_that_crashed_is_taken_over_and_counted(
@@ -98,13 +98,13 @@ def test_a_holder_may_claim_again_since_the_confirmation_may_have_got_lost(
 ) -> None:
     ledger.claim(upload, "one", clock.now + LEASE_SECONDS)
     assert isinstance(ledger.claim(upload, "one", clock.now + 2 * LEASE_SECONDS), Claimed)
-    assert ledger.claim(upload, "two", clock.now + LEASE_SECONDS) == Busy(clock.now + 2 * LEASE_SECONDS)
+    assert ledger.claim(upload, "two", clock.now + LEASE_SECONDS) == ClaimedElsewhere(clock.now + 2 * LEASE_SECONDS)
 
 
 def test_the_same_picture_under_two_names_is_one_content(ledger: Ledger, upload: Upload, clock: Clock) -> None:
     copy = make_upload(bucket="another-bucket", key="copy.png", version_id="v2", etag=upload.etag, size=upload.size)
     ledger.claim(upload, "one", clock.now + LEASE_SECONDS)
-    assert isinstance(ledger.claim(copy, "two", clock.now + LEASE_SECONDS), Busy)
+    assert isinstance(ledger.claim(copy, "two", clock.now + LEASE_SECONDS), ClaimedElsewhere)
     ledger.save(upload, make_description(), clock.now + 10)
     assert ledger.claim(copy, "two", clock.now + LEASE_SECONDS) == make_description()
 
@@ -147,7 +147,7 @@ def test_of_many_that_claim_at_once_one_gets_it_by_a_single_request(
 
     with one_after_the_other(dynamodb) as requests, ThreadPoolExecutor(10) as pool:
         claims = list(pool.map(claim, range(10)))
-    assert sorted(type(each).__name__ for each in claims) == ["Busy"] * 9 + ["Claimed"]
+    assert sorted(type(each).__name__ for each in claims) == ["Claimed"] + ["ClaimedElsewhere"] * 9
     # Who looks first and writes then can be overtaken in between: a claim is one conditional write and nothing else.
     assert requests == ["UpdateItem"] * 10
 
@@ -172,7 +172,7 @@ def test_nobody_gives_back_anothers_claim(ledger: Ledger, upload: Upload, clock:
     ends_at = clock.now + LEASE_SECONDS
     ledger.claim(upload, "one", ends_at)
     ledger.release(upload, "two")
-    assert ledger.claim(upload, "two", ends_at) == Busy(ends_at)
+    assert ledger.claim(upload, "two", ends_at) == ClaimedElsewhere(ends_at)
 
 
 def test_one_whose_lease_was_taken_over_gives_back_nothing(ledger: Ledger, upload: Upload, clock: Clock) -> None:
@@ -180,7 +180,7 @@ def test_one_whose_lease_was_taken_over_gives_back_nothing(ledger: Ledger, uploa
     clock.now += 2
     ledger.claim(upload, "two", clock.now + LEASE_SECONDS)
     ledger.release(upload, "one")
-    assert isinstance(ledger.claim(upload, "three", clock.now + LEASE_SECONDS), Busy)
+    assert isinstance(ledger.claim(upload, "three", clock.now + LEASE_SECONDS), ClaimedElsewhere)
 
 
 def test_giving_back_what_was_never_claimed_or_is_paid_changes_nothing(

@@ -1,0 +1,77 @@
+"""What becomes of a backfill's messages that come after it was paused or cancelled: they are dropped.
+
+So a pause or a cancellation holds at once, however much waits in the queue. Nothing is lost by it: a job that is
+resumed lists again, and the audit shows what has no description.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imagescribe.backfill.jobs import Job, Jobs, Phase
+from imagescribe.errors import MalformedMessageError
+from imagescribe.model.events import Upload, parse_body
+from imagescribe.stores.dynamodb import ConditionFailedError, delete_if
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Lets through what is still wanted."""
+
+    jobs: Jobs
+    dynamodb: DynamoDBClient
+    catalog_table: str
+
+    def admitted(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return those of a batch's records that are still wanted; the others may be deleted."""
+        ids = {id(record): _job_id(record["body"]) for record in records}
+        jobs = {job_id: self.jobs.get(job_id) for job_id in set(ids.values()) if job_id}
+        wanted = [record for record in records if _is_wanted(record, jobs.get(ids[id(record)]))]
+        kept = {id(record) for record in wanted}
+        self._forget(record for record in records if id(record) not in kept and _is_begun(record))
+        return wanted
+
+    def _forget(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take out the records of images that would otherwise wait for ever."""
+        for record in records:
+            with suppress(MalformedMessageError):
+                for event in parse_body(record["body"]):
+                    if isinstance(event, Upload):
+                        self._remove_waiting(event)
+
+    def _remove_waiting(self, upload: Upload) -> None:
+        with suppress(ConditionFailedError):
+            delete_if(
+                self.dynamodb,
+                self.catalog_table,
+                {"image": upload.image},
+                "sequencer = :sequencer AND waiting_until <> :none",
+                {":sequencer": upload.sequencer, ":none": None},
+            )
+
+
+def _is_wanted(record: Mapping[str, Any], job: Job | None) -> bool:
+    if job is None or job.phase not in (Phase.PAUSED, Phase.CANCELLED):
+        return True
+    # What is described again has lost its old description once it is begun with: it is led to its end.
+    return bool(job.selection.described_before) and _is_begun(record)
+
+
+def _is_begun(record: Mapping[str, Any]) -> bool:
+    receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+    return receives > 1 or bool(record.get("messageAttributes"))
+
+
+def _job_id(body: str) -> str:
+    try:
+        job = json.loads(body).get("job", "")
+    except (ValueError, AttributeError, RecursionError):
+        return ""  # it is told as malformed on its way
+    return job if isinstance(job, str) else ""

@@ -1,0 +1,58 @@
+"""What the recover function notes from one run to the next: one item in the ledger's table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from imagescribe.stores.dynamodb import get, update_if
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+RECOVERY_KEY: Final = {"content": "#recovery"}
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What was noted.
+
+    Attributes
+    ----------
+    intake_disabled
+        Whether the event source mappings were disabled while no calls are made.
+    dlq_remaining, dlq_read_at
+        How many dead letters stayed when they were last looked through, and when that was (epoch seconds).
+    """
+
+    intake_disabled: bool = False
+    dlq_remaining: int = 0
+    dlq_read_at: float = 0.0
+
+
+class Notebook:
+    """The notebook of a stack."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self) -> Notes:
+        """Return what was noted."""
+        item = get(self._client, self._table, RECOVERY_KEY) or {}
+        return Notes(
+            bool(item.get("intake_disabled", False)),
+            int(item.get("dlq_remaining", 0)),
+            float(item.get("dlq_read_at", 0)),
+        )
+
+    def note_intake(self, *, disabled: bool) -> None:
+        """Note whether the event source mappings are disabled."""
+        self._note({"intake_disabled": disabled})
+
+    def note_dead_letters(self, remaining: int, now: float) -> None:
+        """Note that the dead letters were looked through just now, and how many stayed."""
+        self._note({"dlq_remaining": remaining, "dlq_read_at": now})
+
+    def _note(self, values: dict[str, Any]) -> None:
+        update_if(self._client, self._table, RECOVERY_KEY, values=values, returns_item=False)

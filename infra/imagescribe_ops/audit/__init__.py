@@ -1,0 +1,1 @@
+"""Bucket and catalog side by side: proof that nothing is missing, and the mending of what is."""

@@ -1,0 +1,1 @@
+"""Backfills from the terminal: what one would cost, beginning it, and looking how far it is."""

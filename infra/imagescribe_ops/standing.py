@@ -1,0 +1,142 @@
+"""How a stack stands, and why nothing is happening if nothing is. It only reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.model.times import iso_utc
+from imagescribe.throttle import Throttle
+from imagescribe.throttle import breaker as breakers
+from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
+from imagescribe.throttle.budget import utc_day
+from imagescribe_ops.catalog_view import CatalogView, StatusCounts
+from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs
+
+MAX_DEAD_LETTERS_COUNTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MappingState:
+    """An event source mapping of the describe function."""
+
+    id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Whether calls may start, and how many.
+
+    Attributes
+    ----------
+    paused_by, paused_because, paused_until
+        Empty where there is no pause. The time is ISO 8601, and empty for a pause that an operator ends.
+    requests_per_minute
+        What the throttle allows now.
+    failures
+        Failed calls since the last success.
+    budget_usd
+        For a UTC day; 0 where there is none.
+    """
+
+    paused_by: str
+    paused_because: str
+    paused_until: str
+    requests_per_minute: float
+    failures: int
+    spent_today_usd: float
+    budget_usd: float
+    mappings: list[MappingState]
+
+
+@dataclass(frozen=True, slots=True)
+class StackStatus:
+    """How a stack stands.
+
+    Attributes
+    ----------
+    oldest_waiting_at
+        When the image was uploaded that waits or is being described for longest; empty where none does.
+    dead_letters_by_reason
+        Of those that a reading finds, MAX_DEAD_LETTERS_COUNTED at the most.
+    why
+        One sentence that answers "why is nothing happening?".
+    """
+
+    uploads: QueueDepth
+    dead_letters: QueueDepth
+    dead_letters_by_reason: dict[str, int]
+    images: StatusCounts
+    oldest_waiting_at: str
+    intake: Intake
+    why: str
+
+
+def read_status(
+    connection: Connection, outputs: StackOutputs, dead_letters: DeadLetters, intake: Intake
+) -> StackStatus:
+    """Read the queues and the catalog."""
+    uploads = QueueDepth.read(connection, outputs.upload_queue_url)
+    dead = QueueDepth.read(connection, outputs.dead_letter_queue_url)
+    reasons = dead_letters.count(MAX_DEAD_LETTERS_COUNTED) if dead.visible else {}
+    catalog = CatalogView(connection, outputs.catalog_table_name)
+    return StackStatus(
+        uploads=uploads,
+        dead_letters=dead,
+        dead_letters_by_reason={str(reason): count for reason, count in reasons.items()},
+        images=catalog.count(),
+        oldest_waiting_at=catalog.oldest_unfinished(),
+        intake=intake,
+        why=why_nothing_happens(uploads, dead, intake),
+    )
+
+
+def read_intake(
+    connection: Connection, outputs: StackOutputs, throttle: Throttle, budget_usd: float, now: float
+) -> Intake:
+    """Read whether calls may start."""
+    state, refusal = throttle.state(), throttle.refusal()
+    by_budget = refusal is not None and breakers.retry_at(state.breaker, now) is None
+    mappings = connection.lambda_functions().list_event_source_mappings(FunctionName=outputs.describe_function_name)[
+        "EventSourceMappings"
+    ]
+    return Intake(
+        paused_by="" if refusal is None else OpenedBy.BUDGET if by_budget else state.breaker.opened_by,
+        paused_because="" if refusal is None else _because(state.breaker.why, budget_usd if by_budget else 0),
+        paused_until="" if refusal is None or refusal.time >= UNTIL_CLOSED else iso_utc(refusal.time),
+        requests_per_minute=round(60 * state.rate.per_second, 1),
+        failures=state.breaker.failures,
+        spent_today_usd=round(state.budget.spent_on(utc_day(now)), 3),
+        budget_usd=budget_usd,
+        mappings=[MappingState(mapping["UUID"], mapping["State"]) for mapping in mappings],
+    )
+
+
+def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
+    """Answer "why is nothing happening?" in one sentence."""
+    if intake.paused_by:
+        until = intake.paused_until or "`imagescribe resume`"
+        return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
+    states = {mapping.state for mapping in intake.mappings}
+    if not states:
+        return "Nothing is received: the describe function has no event source mapping. Deploy the stack again."
+    if states & {"Disabled", "Disabling"}:
+        return (
+            "Nothing is received: the event source mapping is disabled. After a pause it is enabled within a minute; "
+            "`imagescribe resume` enables it now."
+        )
+    if uploads.total and intake.failures:
+        calls = "the last call failed" if intake.failures == 1 else f"the last {intake.failures} calls failed"
+        return f"The endpoint fails: {calls}. Images wait and are tried again."
+    if uploads.total:
+        messages = "1 message waits or is" if uploads.total == 1 else f"{uploads.total} messages wait or are"
+        return f"{messages} in work, at up to {intake.requests_per_minute:g} calls a minute."
+    if dead_letters.total:
+        dead = "1 dead letter is" if dead_letters.total == 1 else f"{dead_letters.total} dead letters are"
+        return f"Nothing waits, but {dead} left: see `imagescribe list --status dead` and `imagescribe redrive`."
+    return "Nothing waits: every upload has come to its end."
+
+
+def _because(why: str, spent_budget_usd: float) -> str:
+    return f"the day's budget of ${spent_budget_usd:g} is spent" if spent_budget_usd else why

@@ -1,0 +1,1 @@
+"""Backfill and audit at scale: how long, how much memory, what it costs."""

@@ -1,0 +1,153 @@
+"""A backfill on a deployed stack: right estimate, each content paid once, and it can be stopped, killed and purged."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from imagescribe.backfill.jobs import KIND
+from imagescribe_ops.audit import audit as module
+from imagescribe_ops.commands.main import app
+from imagescribe_ops.stack import QueueDepth
+from tests.stack.conftest import Stacks
+from tests.stack.deployment import Deployment, events_client
+from tests.stack.pictures import picture
+
+type Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def deployment(stacks: Stacks) -> Deployment:
+    """A stack of its own, whose bucket tells nobody of its objects."""
+    return stacks.with_own_simulator("backfilled", MaximumConcurrency="4")
+
+
+@pytest.fixture
+def run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command as a shell would; the audit has no patience for what is underway."""
+    cloud = deployment.stack.cloud
+    environment = {
+        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_REGION": cloud.region,
+        "AWS_ACCESS_KEY_ID": cloud.credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": cloud.credentials.secret_access_key,
+    }
+    monkeypatch.setattr(module, "UNDERWAY_SECONDS", -60.0)
+
+    def invoke(*arguments: str, ends_with: int = 0) -> Any:
+        result = CliRunner().invoke(app, [*arguments, "--json", "--stack", deployment.stack.name], env=environment)
+        assert result.exit_code == ends_with, result.output
+        return json.loads(result.stdout)
+
+    return invoke
+
+
+@pytest.fixture(scope="module")
+def rule_off(deployment: Deployment) -> None:
+    events = events_client(deployment.stack.cloud)
+    names = [rule["Name"] for rule in events.list_rules()["Rules"]]
+    uploads = [name for name in names if "backfilled" in name and "Upload" in name]
+    assert uploads
+    for name in uploads:
+        events.disable_rule(Name=name)
+
+
+def lister_runs(deployment: Deployment) -> None:
+    """Wake the lister, as its schedule does each minute."""
+    answer = deployment.lambda_functions.invoke(FunctionName=deployment.outputs.backfill_function_name)
+    assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def waiting(deployment: Deployment) -> int:
+    return QueueDepth.read(deployment.stack.connection, deployment.outputs.backfill_queue_url).total
+
+
+def until_done(deployment: Deployment, run: Run, job: str) -> None:
+    def is_done() -> bool:
+        lister_runs(deployment)
+        return bool(run("backfill", "show", job)["phase"] == "done")
+
+    deployment.until(is_done, "the backfill is done")
+
+
+def forget_checkpoint(deployment: Deployment, job: str) -> None:
+    """Bring a job to where a run leaves it that dies after it sent a page and before it wrote that down."""
+    deployment.stack.connection.dynamodb().update_item(
+        TableName=deployment.outputs.jobs_table_name,
+        Key={"kind": {"S": KIND}, "job": {"S": job}},
+        UpdateExpression="SET checkpoint = :start, is_listed = :no, lease_until = :free",
+        ExpressionAttributeValues={":start": {"S": ""}, ":no": {"BOOL": False}, ":free": {"N": "0"}},
+    )
+
+
+def test_what_was_there_before_is_described_and_each_content_paid_for_once(
+    deployment: Deployment, run: Run, request: pytest.FixtureRequest
+) -> None:
+    before = [picture() for _ in range(8)]
+    for number, content in enumerate(before):
+        deployment.put(f"before/{number}.png", content)
+    deployment.until_described(*(f"before/{number}.png" for number in range(8)))
+    request.getfixturevalue("rule_off")
+    new = [picture() for _ in range(30)]
+    objects = {f"album/{number} +é.png": content for number, content in enumerate(new)}
+    objects |= {f"copies/{number}.png": new[number] for number in range(5)}
+    objects |= {f"copies/of-before-{number}.png": before[number] for number in range(3)}
+    objects |= {f"notes/{number}.txt": f"no picture {number}".encode() for number in range(6)} | {"folder/": b""}
+    for key, content in objects.items():
+        deployment.put(key, content)
+
+    estimate = run("backfill")["estimate"]
+    assert (estimate["objects"], estimate["described"], estimate["taken"]) == (52, 8, 44)
+    assert (estimate["paid"], estimate["duplicates"], estimate["pays"]) == (3, 5, 30)
+    assert estimate["unfit"] == {"no JPEG, PNG or WebP": 6}
+    assert estimate["is_exact"]
+
+    job = run("backfill", "--yes")["job"]["id"]
+    for _ in range(5):
+        deployment.until(lambda: run("backfill", "show", job)["is_listed"], "all is listed")
+        forget_checkpoint(deployment, job)
+        lister_runs(deployment)
+    until_done(deployment, run, job)
+    assert run("audit", "--tags", "all")["ok"]
+    paid = Counter(call.md5 for call in deployment.simulator.journal() if call.billed)
+    assert set(paid.values()) == {1}
+    assert len(paid) == 38
+    assert deployment.dead_letters() == []
+
+
+def test_a_queue_that_is_purged_under_a_backfill_is_healed_by_the_audit(
+    deployment: Deployment, run: Run, rule_off: None
+) -> None:
+    keys = [f"purged/{number}.png" for number in range(6)]
+    for key in keys:
+        deployment.put(key, picture())
+    run("pause")
+    job = run("backfill", "--yes")["job"]["id"]
+    deployment.until(lambda: waiting(deployment) == len(keys), "all is in the queue")
+    deployment.sqs.purge_queue(QueueUrl=deployment.outputs.backfill_queue_url)
+    run("resume")
+    until_done(deployment, run, job)
+    assert run("audit", "--repair", ends_with=1)["repaired"]["sent"] == len(keys)
+    deployment.until_described(*keys)
+    deployment.until(lambda: not waiting(deployment), "the queue is empty")
+    assert run("audit")["ok"]
+    assert deployment.billed(*keys) == len(keys)
+
+
+def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, run: Run, rule_off: None) -> None:
+    keys = [f"cancelled/{number}.png" for number in range(6)]
+    for key in keys:
+        deployment.put(key, picture())
+    run("pause")
+    job = run("backfill", "--yes")["job"]["id"]
+    deployment.until(lambda: waiting(deployment) == len(keys), "all is in the queue")
+    assert run("backfill", "cancel", job)["phase"] == "cancelled"
+    run("resume")
+    deployment.until(lambda: not waiting(deployment), "the queue is empty")
+    assert deployment.billed(*keys) == 0
+    assert [deployment.record(key) for key in keys] == [None] * len(keys)

@@ -1,0 +1,318 @@
+"""The audit against moto: what it finds, what it sends and takes out, and that it harms nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from imagescribe.aws.sqs_batches import NotSentError
+from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.listing import Listed
+from imagescribe.model.times import iso_utc
+from imagescribe.stores.catalog import AlreadyFinal, Opened, Stale, Status
+from imagescribe_ops.audit import audit as module
+from imagescribe_ops.audit.audit import Audit, TagCheck, described_prefix
+from imagescribe_ops.audit.bucket import BucketView
+from imagescribe_ops.audit.report import MAX_REASONS, AuditReport
+from imagescribe_ops.audit.verdicts import Verdict
+from imagescribe_ops.catalog_view import CatalogView
+from imagescribe_ops.errors import OperationError
+from tests.factories import eventbridge_body, make_picture, make_upload
+from tests.unit.stack_in_moto import Clients, StackInMoto, make_stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import TagTypeDef
+
+HOUR = 3600.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _lent_clients(aws: boto3.Session) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        Clients.of_session(aws).lend(patch)
+        yield
+
+
+@pytest.fixture
+def stack(aws: boto3.Session) -> StackInMoto:
+    return in_time(make_stack(aws))
+
+
+def in_time(stack: StackInMoto) -> StackInMoto:
+    """Let the stack's clock show the time that moto writes on its objects, an hour later."""
+    stack.put("now.png")
+    (listed,) = stack.s3.list_objects_v2(Bucket=stack.bucket)["Contents"]
+    stack.s3.delete_object(Bucket=stack.bucket, Key="now.png")
+    stack.clock.now = listed["LastModified"].timestamp() + HOUR
+    return stack
+
+
+def run(
+    stack: StackInMoto, prefix: str = "", limit: int = 0, *, repairs: bool = False, tags: TagCheck = TagCheck.NONE
+) -> AuditReport:
+    return Audit(stack.operations(), repairs, tags, random=Random(1)).run(prefix, limit)
+
+
+def wrong(report: AuditReport) -> dict[str, str]:
+    """Each image that something is wrong with, by key."""
+    return {finding.image.split("/", 3)[3]: str(finding.verdict) for finding in report.findings}
+
+
+def sent(stack: StackInMoto) -> dict[str, Upload]:
+    events = [event for message in stack.sent_to_backfill() for event in parse_body(message.body)]
+    return {event.key: event for event in events if isinstance(event, Upload)}
+
+
+# ── What it finds ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_bucket_and_a_catalog_that_agree_are_clean(stack: StackInMoto) -> None:
+    for status in (Status.DESCRIBED, Status.REJECTED, Status.SKIPPED):
+        stack.record(stack.put(f"{status}.png"), status, f"{status} of 1,234 bytes")
+    report = run(stack)
+    assert report.is_clean
+    assert report.sentence == "Nothing is missing."
+    assert (report.objects, report.records) == (3, 3)
+    assert report.failed == {"rejected of N bytes": 1}
+    assert report.skipped == {"skipped of N bytes": 1}
+
+
+def test_each_fault_is_found_under_its_own_name(stack: StackInMoto) -> None:
+    stack.put("missing.png")
+    stack.record(stack.put("stale.png", etag="another"), Status.DESCRIBED)
+    stack.record(make_upload(bucket=stack.bucket, key="orphan.png"), Status.DESCRIBED)
+    stack.record(stack.put("dead.png"), Status.DEAD, "503: down")
+    stack.clock.now -= HOUR
+    stack.record(stack.put("stuck.png"), Status.WAITING)
+    stack.clock.now += HOUR
+    stack.s3.put_object(Bucket=stack.bucket, Key="folder/", Body=b"")
+    report = run(stack)
+    assert wrong(report) == {f"{word}.png": word for word in ("missing", "stale", "orphan", "dead", "stuck")}
+    assert report.sentence == "Something is wrong: 1 missing, 1 stale, 1 orphaned, 1 stuck, 1 dead."
+    assert report.failed == {"N: down": 1}
+    assert stack.sent_to_backfill() == []
+
+
+def test_what_was_uploaded_a_moment_ago_is_underway(stack: StackInMoto) -> None:
+    stack.put("new.png")
+    stack.clock.now -= HOUR - 60
+    report = run(stack)
+    assert report.is_clean
+    assert report.sentence == "Nothing is missing; 1 are on their way."
+
+
+def test_while_messages_wait_what_they_tell_of_is_not_missing(stack: StackInMoto) -> None:
+    stack.sqs.send_message(QueueUrl=stack.outputs["UploadQueueUrl"], MessageBody=eventbridge_body(stack.put("a.png")))
+    assert run(stack).is_clean
+
+
+def test_more_images_without_a_record_than_messages_are_more_than_the_queue_can_explain(stack: StackInMoto) -> None:
+    stack.sqs.send_message(QueueUrl=stack.outputs["UploadQueueUrl"], MessageBody=eventbridge_body(stack.put("a.png")))
+    stack.put("b.png")
+    report = run(stack)
+    assert (report.unaccounted, report.is_clean) == (1, False)
+    assert report.sentence == "Something is wrong: 1 uploaded lately that no queue holds."
+
+
+def test_nothing_is_stuck_that_waits_for_the_end_of_a_pause(stack: StackInMoto) -> None:
+    upload = stack.put("a.png")
+    stack.record(upload, Status.WAITING)
+    stack.sqs.send_message(QueueUrl=stack.outputs["UploadQueueUrl"], MessageBody=eventbridge_body(upload))
+    stack.clock.sleep(3 * 24 * HOUR)
+    assert not run(stack).is_clean
+    stack.operations().pause("lunch")
+    assert run(stack).is_clean
+
+
+def test_only_what_the_stack_describes_is_compared(aws: boto3.Session) -> None:
+    stack = in_time(make_stack(aws, KeyPrefix="in/"))
+    for key in ("in/a.png", "in/b/c.png", "out.png"):
+        stack.put(key)
+    assert wrong(run(stack)) == {"in/a.png": "missing", "in/b/c.png": "missing"}
+    assert wrong(run(stack, "in/b")) == {"in/b/c.png": "missing"}
+    with pytest.raises(OperationError, match="nothing under 'out'"):
+        run(stack, "out")
+
+
+def test_a_prefix_and_the_stacks_own_are_narrowed_to_what_both_hold() -> None:
+    assert described_prefix("", "") == ""
+    assert described_prefix("in/", "") == "in/"
+    assert described_prefix("in/", "i") == "in/"
+    assert described_prefix("in/", "in/2026") == "in/2026"
+
+
+def test_a_listing_that_is_older_than_its_record_makes_nothing_stale(
+    stack: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = BucketView.walk
+
+    def overwritten_and_described_meanwhile(view: BucketView, prefix: str) -> Iterator[Listed]:
+        yield from list(walk(view, prefix))
+        answer = stack.s3.put_object(Bucket=stack.bucket, Key="a.png", Body=make_picture("red"))
+        changed = make_upload(bucket=stack.bucket, key="a.png", etag=answer["ETag"].strip('"'), sequencer="1")
+        stack.record(changed, Status.DESCRIBED)
+
+    stack.record(stack.put("a.png", etag="another"), Status.DESCRIBED)
+    monkeypatch.setattr(BucketView, "walk", overwritten_and_described_meanwhile)
+    assert run(stack).is_clean
+
+
+def test_a_record_that_the_index_tells_of_late_is_not_missing(
+    stack: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CatalogView, "walk", lambda *_: iter(()))
+    stack.record(stack.put("a.png"), Status.DESCRIBED)
+    assert run(stack).is_clean
+
+
+def test_findings_are_counted_beyond_the_limit_and_listed_up_to_it(stack: StackInMoto) -> None:
+    for number in range(5):
+        stack.put(f"{number}.png")
+    report = run(stack, limit=2)
+    assert (report.verdicts[Verdict.MISSING], len(report.findings), report.more) == (5, 2, True)
+
+
+def test_reasons_are_told_apart_only_so_far(stack: StackInMoto) -> None:
+    for number in range(MAX_REASONS + 3):
+        letters = f"reason {chr(65 + number // 26)}{chr(65 + number % 26)}"
+        stack.record(stack.put(f"{number}.png"), Status.REJECTED, letters)
+    report = run(stack)
+    assert len(report.failed) == MAX_REASONS + 1
+    assert report.failed["other reasons"] == 3
+
+
+# ── Tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("which", [TagCheck.SAMPLE, TagCheck.ALL])
+def test_tags_that_are_not_what_the_catalog_says_are_found(stack: StackInMoto, which: TagCheck) -> None:
+    for key, value in {"right.png": "a cat", "wrong.png": "a dog", "gone.png": ""}.items():
+        stack.record(stack.put(key), Status.DESCRIBED)
+        if value:
+            tag_set: list[TagTypeDef] = [{"Key": "prompt", "Value": value}]
+            stack.s3.put_object_tagging(Bucket=stack.bucket, Key=key, Tagging={"TagSet": tag_set})
+    assert run(stack).is_clean
+    report = run(stack, tags=which)
+    assert report.tags_checked == 3
+    assert wrong(report) == {"wrong.png": "tags", "gone.png": "tags"}
+    assert {finding.detail for finding in report.findings} == {
+        "the tag prompt says a dog",
+        "the tag prompt is gone",
+    }
+
+
+def test_a_sample_of_tags_is_bounded(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TAGS_SAMPLED", 3)
+    for number in range(10):
+        stack.record(stack.put(f"{number}.png"), Status.DESCRIBED)
+    assert run(stack, tags=TagCheck.SAMPLE).tags_checked == 3
+
+
+# ── Repair ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_missing_is_sent_as_an_event_that_any_real_one_wins_over(stack: StackInMoto) -> None:
+    real = stack.put("missing.png", sequencer="0063A1")
+    assert run(stack, repairs=True).sent == 1
+    made = sent(stack)["missing.png"]
+    assert (made.etag, made.size, made.version_id) == (real.etag, real.size, real.version_id)
+    assert made.uploaded_at == iso_utc(stack.clock() - HOUR)
+    # Whichever of the two comes first:
+    assert isinstance(stack.catalog.open(made), Opened)
+    assert isinstance(stack.catalog.open(real), Opened)
+    assert isinstance(stack.catalog.open(made), Stale)
+
+
+def test_what_is_stale_is_sent_as_an_event_after_its_record_and_before_any_real_one(stack: StackInMoto) -> None:
+    old = stack.put("stale.png", etag="another", sequencer="0063A1")
+    stack.record(old, Status.DESCRIBED)
+    run(stack, repairs=True)
+    made = sent(stack)["stale.png"]
+    assert made.sequencer == "0063A10"
+    assert isinstance(stack.catalog.open(made), Opened)
+    assert isinstance(stack.catalog.open(stack.put("stale.png", sequencer="0063A2")), Opened)
+    assert isinstance(stack.catalog.open(made), Stale)
+
+
+def test_a_repair_that_is_run_again_sends_the_same_event(stack: StackInMoto) -> None:
+    stack.record(stack.put("stale.png", etag="another", sequencer="0063A1"), Status.DESCRIBED)
+    first = run(stack, repairs=True)
+    stack.clock.sleep(24 * HOUR)
+    second = run(stack, repairs=True)
+    assert (first.sent, second.sent) == (1, 1)
+    one, other = (parse_body(message.body) for message in stack.sent_to_backfill())
+    assert one == other
+
+
+def test_what_is_stuck_gets_its_own_event_once_more(stack: StackInMoto) -> None:
+    stack.clock.now -= HOUR
+    upload = stack.put("stuck.png")
+    stack.record(upload, Status.WAITING)
+    stack.clock.now += HOUR
+    run(stack, repairs=True)
+    assert sent(stack)["stuck.png"] == upload
+    begun = stack.catalog.open(upload)
+    assert isinstance(begun, Opened)
+    assert begun.attempts == 1
+
+
+def test_an_orphan_is_taken_out(stack: StackInMoto) -> None:
+    upload = make_upload(bucket=stack.bucket, key="orphan.png")
+    stack.record(upload, Status.DESCRIBED)
+    assert run(stack, repairs=True).removed == 1
+    assert isinstance(stack.catalog.open(upload), Opened)
+
+
+def test_an_orphan_whose_record_became_a_newer_one_meanwhile_stays(
+    stack: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A1")
+    newer = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A2")
+    stack.record(upload, Status.DESCRIBED)
+    look = BucketView.look
+
+    def uploaded_right_after(view: BucketView, key: str) -> Listed | None:
+        found = look(view, key)
+        stack.record(newer, Status.DESCRIBED)
+        return found
+
+    monkeypatch.setattr(BucketView, "look", uploaded_right_after)
+    run(stack, repairs=True)
+    assert isinstance(stack.catalog.open(newer), AlreadyFinal)
+
+
+def test_folders_the_dead_and_what_is_underway_are_left_alone(stack: StackInMoto) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key="folder/", Body=b"")
+    stack.record(stack.put("dead.png"), Status.DEAD)
+    stack.clock.now -= HOUR
+    stack.put("new.png")
+    assert run(stack, repairs=True).sent == 0
+
+
+def test_the_version_is_told_where_the_bucket_keeps_versions(stack: StackInMoto) -> None:
+    stack.s3.put_bucket_versioning(Bucket=stack.bucket, VersioningConfiguration={"Status": "Enabled"})
+    upload = stack.put("a.png")
+    assert upload.version_id
+    run(stack, repairs=True)
+    assert sent(stack)["a.png"].version_id == upload.version_id
+
+
+def test_many_are_sent_all(stack: StackInMoto) -> None:
+    for number in range(123):
+        stack.put(f"{number:04}.png")
+    assert run(stack, repairs=True).sent == 123
+    assert len(sent(stack)) == 123
+
+
+def test_a_queue_that_refuses_is_told_in_a_sentence(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise NotSentError("the queue did not take 1 of 1 messages (InternalError)")
+
+    stack.put("a.png")
+    monkeypatch.setattr(module, "send_all", refuse)
+    with pytest.raises(OperationError, match="did not take 1 of 1 messages"):
+        run(stack, repairs=True)

@@ -1,0 +1,231 @@
+"""`imagescribe backfill`: the estimate, what is refused, and what is begun, shown and ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from typer.testing import CliRunner, Result
+
+from imagescribe.backfill.jobs import Job, Phase
+from imagescribe.backfill.selection import Selection
+from imagescribe.stores.catalog import Status
+from imagescribe_ops import stack
+from imagescribe_ops.backfill import estimate as module
+from imagescribe_ops.backfill.backfills import Backfills
+from imagescribe_ops.commands.backfill import duration
+from imagescribe_ops.commands.main import app
+from imagescribe_ops.operations import Operations
+from tests.factories import make_picture
+from tests.unit.conftest import REGION
+from tests.unit.stack_in_moto import Clients, StackInMoto, make_stack
+
+COLOURS = ["red", "green", "blue", "black", "white", "pink", "gold", "gray"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _lent_clients(aws: boto3.Session) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        Clients.of_session(aws).lend(patch)
+        patch.setenv("AWS_REGION", REGION)
+        patch.setattr(Backfills, "_wake", lambda _self: None)
+        yield
+
+
+def deploy(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> StackInMoto:
+    made = make_stack(aws, **parameters)
+    aws.client("secretsmanager").put_secret_value(SecretId=made.outputs["ApiKeySecretArn"], SecretString="key")
+    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
+    find = Operations.of_stack
+    monkeypatch.setattr(Operations, "of_stack", lambda *names: replace(find(*names), clock=made.clock))
+    return made
+
+
+@pytest.fixture
+def deployed(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
+    return deploy(aws, monkeypatch)
+
+
+def run(*arguments: str, ends_with: int = 0, typed: str | None = None) -> Result:
+    result = CliRunner().invoke(app, ["backfill", *arguments], input=typed)
+    assert result.exit_code == ends_with, result.output
+    return result
+
+
+def answer(result: Result) -> Any:
+    (line,) = result.stdout.splitlines()
+    return json.loads(line)
+
+
+def put(made: StackInMoto, key: str, content: bytes) -> str:
+    return made.s3.put_object(Bucket=made.bucket, Key=key, Body=content)["ETag"].strip('"')
+
+
+def fill(made: StackInMoto) -> None:
+    """Eight pictures, one of them under three names, one described and copied; and what is none."""
+    for number, colour in enumerate(COLOURS):
+        put(made, f"{number}.png", make_picture(colour))
+    put(made, "1-again.png", make_picture(COLOURS[1]))
+    put(made, "1-once-more", make_picture(COLOURS[1]))
+    known = made.put("known.png")
+    made.record(known, Status.DESCRIBED)
+    made.pay(known)
+    made.put("known-copy.jpg")
+    put(made, "notes.txt", b"no picture")
+    put(made, "lies.jpg", b"no picture either")
+    put(made, "empty.png", b"")
+    put(made, "huge.webp", b"x" * 300_000)
+    put(made, "folder/", b"")
+
+
+def test_an_estimate_is_right_to_the_image(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deploy(aws, monkeypatch, MaxImageBytes="250000")
+    fill(made)
+    said = answer(run("--json"))
+    estimate = said["estimate"]
+    assert said["job"] is None
+    assert (estimate["objects"], estimate["described"], estimate["taken"]) == (16, 1, 15)
+    assert estimate["kinds"] == {"png": 10, "other": 2, "jpeg": 2, "webp": 1}
+    assert estimate["unfit"] == {"empty": 1, "too large": 1, "no JPEG, PNG or WebP": 2}
+    assert (estimate["paid"], estimate["duplicates"], estimate["pays"]) == (1, 1, 9)
+    assert estimate["usd"] == pytest.approx(0.015 * 9)
+    assert made.sent_to_backfill() == []
+    assert made.jobs.all() == []
+
+
+def test_a_sample_stands_for_more_than_is_looked_into(deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOKED_INTO", 3)
+    for number, colour in enumerate(COLOURS):
+        put(deployed, f"{number}.png", make_picture(colour))
+        put(deployed, f"{number}-copy.png", make_picture(colour))
+    estimate = answer(run("--json"))["estimate"]
+    assert (estimate["pays"], estimate["duplicates"]) == (8, 8)
+
+
+def test_a_limit_and_a_prefix_narrow_the_estimate(deployed: StackInMoto) -> None:
+    for number, colour in enumerate(COLOURS):
+        put(deployed, f"{'in' if number % 2 else 'out'}/{number}.png", make_picture(colour))
+    assert answer(run("--json", "--prefix", "in/"))["estimate"]["taken"] == 4
+    assert answer(run("--json", "--limit", "3"))["estimate"]["taken"] == 3
+
+
+def test_what_is_described_again_is_estimated_by_content(deployed: StackInMoto) -> None:
+    for key in ("a.png", "b.png"):
+        upload = deployed.put(key)
+        deployed.record(upload, Status.DESCRIBED)
+        deployed.pay(upload)
+    estimate = answer(run("--json", "--older-than", "2030-01-01", "--force"))["estimate"]
+    assert (estimate["taken"], estimate["duplicates"], estimate["pays"]) == (2, 1, 1)
+
+
+def test_the_time_is_that_of_the_rate_or_of_the_budget(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deploy(aws, monkeypatch, DailyBudgetUsd="0.03")
+    for number, colour in enumerate(COLOURS):
+        put(made, f"{number}.png", make_picture(colour))
+    estimate = answer(run("--json"))["estimate"]
+    assert estimate["budget_days"] == 4
+    assert estimate["seconds"] == 3 * 86_400
+    assert "4.0 days of $0.03" in run("--yes").stdout
+
+
+def test_a_backfill_begins_only_when_that_is_said(deployed: StackInMoto) -> None:
+    put(deployed, "a.png", make_picture("red"))
+    refused = run(ends_with=1)
+    assert "--yes" in refused.stderr
+    assert deployed.jobs.all() == []
+    job = answer(run("--yes", "--json"))["job"]
+    (kept,) = deployed.jobs.all()
+    assert (kept.id, kept.phase, kept.expected) == (job["id"], Phase.RUNNING, 1)
+
+
+def test_nothing_begins_where_there_is_nothing_to_do(deployed: StackInMoto) -> None:
+    assert answer(run("--yes", "--json"))["job"] is None
+
+
+def test_without_a_key_nothing_is_estimated(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_stack(aws)
+    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
+    assert "No API key is set" in run("--yes", ends_with=1).stderr
+
+
+def test_another_buckets_prefix_is_refused(deployed: StackInMoto) -> None:
+    assert "does not describe what is in the bucket other" in run("--prefix", "s3://other/x", ends_with=1).stderr
+    run("--prefix", f"s3://{deployed.bucket}/x", "--json")
+
+
+def test_a_budget_that_is_far_too_small_is_refused_with_the_days(
+    aws: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = deploy(aws, monkeypatch, DailyBudgetUsd="0.002")
+    for number, colour in enumerate(COLOURS):
+        put(made, f"{number}.png", make_picture(colour))
+    assert "60 days of the budget of $0.002" in run("--yes", ends_with=1).stderr
+    assert made.jobs.all() == []
+
+
+@pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.PAUSED])
+def test_a_second_backfill_of_the_same_prefix_is_refused(deployed: StackInMoto, phase: Phase) -> None:
+    deployed.jobs.add(Job("bf-1", phase, prefix="in/"))
+    for prefix in ("in/", "in/2026/", ""):
+        assert "bf-1" in run("--prefix", prefix, ends_with=1).stderr
+    run("--prefix", "out/", "--json")
+    deployed.jobs.turn("bf-1", Phase.CANCELLED, phase)
+    run("--prefix", "in/", "--json")
+
+
+def test_a_manifest_has_to_be_where_the_stack_may_read(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deploy(aws, monkeypatch)
+    put(made, "lists/a.txt", b"a.png\nb.png\n")
+    put(made, "a.png", make_picture("red"))
+    address = f"s3://{made.bucket}/lists/a.txt"
+    assert "ManifestLocation" in run("--manifest", address, ends_with=1).stderr
+    made.parameters["ManifestLocation"] = f"{made.bucket}/lists/"
+    assert answer(run("--manifest", address, "--json"))["estimate"]["pays"] == 1
+    put(made, "lists/manifest.json", b"[]")
+    assert "manifest can't be used" in run("--manifest", address.replace("a.txt", "manifest.json"), ends_with=1).stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--force",),
+        ("--older-than", "2026-01-01"),
+        ("--older-than", "2026-01-01", "--force", "--only", "stale"),
+        ("--manifest", "list.txt"),
+        ("--prefix", "\udcff"),
+        ("--since", "yesterday"),
+    ],
+)
+def test_options_that_make_no_sense_are_status_2(deployed: StackInMoto, options: tuple[str, ...]) -> None:
+    run(*options, ends_with=2)
+
+
+def test_a_job_is_shown_paused_resumed_and_cancelled(deployed: StackInMoto) -> None:
+    deployed.jobs.add(Job("bf-1", prefix="in/", selection=Selection("2026-01-01"), sent=10, expected=20))
+    shown = answer(run("show", "--json"))
+    assert (shown["id"], shown["phase"], shown["handled"], shown["waiting"]) == ("bf-1", "running", 10, 0)
+    assert shown["seconds_left"] > 0
+    assert "in/" in run("show", "bf-1").stdout
+    assert answer(run("pause", "--json"))["phase"] == "paused"
+    assert "Only one that is running" in run("pause", ends_with=1).stderr
+    assert answer(run("resume", "bf-1", "--json"))["phase"] == "running"
+    assert "is cancelled" in run("cancel").stdout
+    assert "bf-1 is cancelled" in run("resume", ends_with=1).stderr
+    assert [job["phase"] for job in answer(run("list", "--json"))["jobs"]] == ["cancelled"]
+    assert run("list").stdout.startswith("bf-1\tcancelled\t")
+
+
+def test_a_job_that_is_not_there_is_told(deployed: StackInMoto) -> None:
+    assert "no backfill bf-9" in run("show", "bf-9", ends_with=1).stderr
+    assert "no backfill yet" in run("show", ends_with=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(9, "9 s"), (600, "10 min"), (12_000, "3 h 20 min"), (864_000, "10.0 days")]
+)
+def test_a_time_is_told_in_units_that_fit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

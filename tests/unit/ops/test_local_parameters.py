@@ -1,0 +1,113 @@
+"""`imagescribe local` refuses at once, before anything is built, what could not be deployed or could not work."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from imagescribe_ops.commands import base
+from imagescribe_ops.commands import main as cli
+from imagescribe_ops.local import deploy
+from imagescribe_ops.local.stack import LocalCloud, is_loopback
+from imagescribe_ops.template import constraint_broken, parameter_definitions
+from tests.sam_template import TEMPLATE
+
+
+class StartedError(Exception):
+    """The command had no objection."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_arguments: object, **_options: object) -> None:
+        raise StartedError
+
+    monkeypatch.setattr(cli, "local_stack", start)
+
+
+def local(*arguments: str) -> Result:
+    return CliRunner().invoke(base.app, ["local", *arguments], env={"COLUMNS": "1000"})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ("KeyPrefix=a*", "none of the signs * and ?"),
+        ("KeyPrefix=🦊/", "Latin-1"),
+        ("MaxAttempts=0", "a number from 1 to 100"),
+        ("MaxAttempts=many", "a number from 1 to 100"),
+        ("PricePerCallUsd=0", "a number from 0.0001"),
+        ("LogRetentionDays=2", "one of 1, 3, 5"),
+        ("RequireTls=yes", "one of true, false"),
+        ("PromptTagKey=aws:prompt", "must match"),
+    ],
+)
+def test_a_parameter_that_a_deployment_would_refuse_is_refused_before_the_build(parameter: str, words: str) -> None:
+    result = local("--parameter", parameter)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert parameter.partition("=")[0] in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--describe-url", "https://api.segmind.com/v1/ideogram-describe"),
+        ("--describe-url", "https://192.168.1.20/describe"),
+        ("--describe-url", "https://127.0.0.1.example.com/describe"),
+        ("--parameter", "DescribeUrl=https://api.segmind.com/v1/ideogram-describe"),
+    ],
+)
+def test_an_endpoint_elsewhere_is_refused_with_what_works(arguments: tuple[str, str]) -> None:
+    result = local(*arguments)
+    assert result.exit_code == 2
+    assert "cannot fetch pictures from this machine" in result.stderr
+    assert "http://127.0.0.1:8080/describe" in result.stderr
+    assert "sam deploy --guided" in result.stderr
+
+
+def test_an_address_that_the_template_does_not_take_is_refused_too() -> None:
+    result = local("--describe-url", "http://localhost:8080/describe")
+    assert result.exit_code == 2
+    assert "must be an https:// address" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--describe-url", "http://127.0.0.1:8080/describe"),
+        ("--describe-url", "https://localhost:8443/describe"),
+        ("--parameter", "KeyPrefix=photos/Jörg's $100 day/", "--parameter", "DailyBudgetUsd=1.5"),
+    ],
+)
+def test_what_can_work_is_started(arguments: tuple[str, ...]) -> None:
+    assert isinstance(local(*arguments).exception, StartedError)
+
+
+@pytest.mark.parametrize("url", ["https://[::1]/", "http://127.8.9.10:1/", "https://LOCALHOST/"])
+def test_every_form_of_this_machines_own_address_counts(url: str) -> None:
+    assert is_loopback(url)
+
+
+def test_every_default_of_the_template_meets_its_own_constraints() -> None:
+    for name, definition in parameter_definitions(TEMPLATE).items():
+        assert constraint_broken(definition, str(definition["Default"])) is None, name
+
+
+@pytest.mark.parametrize(("given", "budget"), [({}, "0"), ({"DailyBudgetUsd": "3"}, "3")])
+def test_on_this_machine_there_is_no_budget_unless_one_is_asked_for(
+    given: dict[str, str], budget: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deployed(*_arguments: object, parameters: dict[str, str], **_options: object) -> None:
+        assert parameters["DailyBudgetUsd"] == budget
+        raise StartedError
+
+    monkeypatch.setattr(deploy, "deploy", deployed)
+    cloud = LocalCloud(describe_url="http://127.0.0.1:1/")
+    monkeypatch.setattr(cloud, "_directory", TEMPLATE.parent)
+    monkeypatch.setattr(cloud, "_build", lambda template, _directory: template)
+    monkeypatch.setattr(cloud.emulator, "is_running", lambda: True)
+    monkeypatch.setattr(type(cloud.emulator), "endpoint_url", "http://127.0.0.1:1")
+    with pytest.raises(StartedError):
+        cloud.deploy(parameters=given)
