@@ -80,8 +80,13 @@ def forget_checkpoint(deployment: Deployment, job: str) -> None:
     deployment.stack.connection.dynamodb().update_item(
         TableName=deployment.outputs.jobs_table_name,
         Key={"kind": {"S": KIND}, "job": {"S": job}},
-        UpdateExpression="SET checkpoint = :start, is_listed = :no, lease_until = :free",
-        ExpressionAttributeValues={":start": {"S": ""}, ":no": {"BOOL": False}, ":free": {"N": "0"}},
+        UpdateExpression="SET checkpoint = :start, is_listed = :no, lease_until = :free, phase = :running",
+        ExpressionAttributeValues={
+            ":start": {"S": ""},
+            ":no": {"BOOL": False},
+            ":free": {"N": "0"},
+            ":running": {"S": "running"},  # it may have come to its end meanwhile
+        },
     )
 
 

@@ -69,6 +69,7 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "size": upload.size,
         "sequencer": upload.sequencer,
         "uploaded_at": upload.uploaded_at,
+        "requester": None,
         "updated_at": "2026-11-02T09:15:00.000Z",
         "prompt": None,
         "tags": None,
