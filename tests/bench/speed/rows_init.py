@@ -61,6 +61,8 @@ SETTINGS: Final = {
     "MAX_REQUESTS_PER_MINUTE": "0",
     "DAILY_BUDGET_USD": "0",
     "PRICE_PER_CALL_USD": "0.015",
+    "BACKFILL_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/backfill",
+    "JOBS_TABLE": "jobs",
 }
 
 
