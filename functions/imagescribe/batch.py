@@ -119,11 +119,9 @@ class BatchProcessor:
 
     def _images(self, jobs: dict[Message, Job], ends_at: float) -> Outcomes:
         """Lead images on side by side, with a permit where they need a call; put the others back until their time."""
-        pool, futures, outcomes = (
-            ThreadPoolExecutor(MAX_SIDE_BY_SIDE),
-            dict[Message, Future[Outcome]](),
-            dict[Message, Outcome](),
-        )
+        outcomes: Outcomes = {}
+        futures: dict[Message, Future[Outcome]] = {}
+        pool = ThreadPoolExecutor(MAX_SIDE_BY_SIDE)
         try:
             if closed := self.pipeline.throttle.closed():
                 outcomes |= {each: Deferred(closed.time, closed.why) for each, job in jobs.items() if job.needs_call}
@@ -143,7 +141,8 @@ class BatchProcessor:
         except (ClientError, BotoCoreError, ImageScribeError) as error:
             left = [message for message in jobs if message not in futures and message not in outcomes]
             logger.exception("nothing could be asked for the batch", extra={"messages": len(left)})
-            outcomes |= {message: self._failure(message, Reason.AWS, str(error)) for message in left}
+            # Side by side too: each tells its record, and a table that does not answer takes its time.
+            futures |= {message: pool.submit(self._failure, message, Reason.AWS, str(error)) for message in left}
         waiting = {each: outcome for each, outcome in outcomes.items() if isinstance(outcome, Deferred)}
         opened = [pool.submit(self._open, each, deferred) for each, deferred in waiting.items()]
         self.wait(opened, max(0.0, ends_at - CLEAN_UP_SECONDS - self.clock()))

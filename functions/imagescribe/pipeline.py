@@ -149,8 +149,7 @@ class Pipeline:
                 inspected_at = self.clock()
                 if not self._is_current(upload):
                     return self._overwritten(upload)
-            if_not_called.pop_all()
-            answer = self._call(upload)
+            answer = self._call(upload, if_not_called)
             if not isinstance(answer, Description):
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
 
@@ -166,15 +165,16 @@ class Pipeline:
             self._record(permit, answer)
             return self._finish(upload, attempts, description, job.ends_at, inspected_at)
 
-    def _call(self, upload: Upload) -> Answer:
+    def _call(self, upload: Upload, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
         try:
-            key = self.api_key.get()
-            url = self.objects.presign(upload)
+            key, url = self.api_key.get(), self.objects.presign(upload)
+            if_not_called.pop_all()
             answer = self.endpoint.describe(url, key)
             if isinstance(answer, AccountFault) and answer.concerns_key and (fresh := self.api_key.get(key)) != key:
                 return self.endpoint.describe(url, fresh)
         except NoApiKeyError as error:
+            if_not_called.pop_all()  # the throttle is told by this answer
             return AccountFault(str(error))
         return answer
 

@@ -327,6 +327,29 @@ def test_a_permit_that_can_not_be_released_changes_nothing_about_its_image(stage
     assert stage.next_visible() is None
 
 
+@pytest.mark.parametrize(
+    ("service", "request_name"), [("s3", "generate_presigned_url"), ("secrets", "get_secret_value")]
+)
+def test_a_permit_whose_call_could_not_be_prepared_is_released(stage: Stage, service: str, request_name: str) -> None:
+    stage.upload(PICTURE)
+    getattr(stage, service).failing[request_name] = throttled()
+    stage.invoke()
+    assert stage.endpoint.calls == []
+    assert stage.throttle_state().budget.spent_usd == 0
+
+
+def test_where_the_tables_can_not_be_asked_the_images_of_a_batch_fail_side_by_side(stage: Stage) -> None:
+    for number in range(3):
+        stage.upload(make_picture(f"#0000{number:02x}"))
+    stage.dynamodb.failing["batch_get_item"] = throttled()
+    together = threading.Barrier(3, timeout=5)
+    stage.dynamodb.before["update_item"] = lambda parameters: (
+        together.wait() if ":dead" in parameters["ExpressionAttributeValues"] else None
+    )
+    stage.invoke()
+    assert not together.broken
+
+
 def test_a_throttle_that_somebody_deleted_is_made_again(stage: Stage) -> None:
     stage.upload(PICTURE)
     stage.drain()
