@@ -177,7 +177,7 @@ def test_a_deletion_that_can_not_be_looked_after_backs_off_and_makes_no_record(s
 @contextmanager
 def an_endpoint_that_hangs(stage: Stage) -> Iterator[threading.Event]:
     """Calls hang until the end of the block or until the event. The invocation waits for them 0.2 s."""
-    may_go_on = threading.Event()
+    may_go_on, others = threading.Event(), set(threading.enumerate())
     stage.endpoint.before_look = lambda: may_go_on.wait(20)
     stage.patience_seconds = 0.2
     try:
@@ -185,7 +185,7 @@ def an_endpoint_that_hangs(stage: Stage) -> Iterator[threading.Event]:
     finally:
         stage.patience_seconds = 60
         stage.endpoint.before_look = lambda: None
-        threads = [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]
+        threads = set(threading.enumerate()) - others
         may_go_on.set()
         for thread in threads:
             thread.join(20)
