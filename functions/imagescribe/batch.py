@@ -106,7 +106,11 @@ class BatchProcessor:
         outcomes: Outcomes = {message: self._no_image(message) for message in messages if message.event is None}
         jobs = {
             message: Job(
-                message.event, f"{request_id}/{message.delivery.message_id}", ends_at, message.delivery.is_first
+                message.event,
+                f"{request_id}/{message.delivery.message_id}",
+                ends_at,
+                is_first=message.delivery.is_first,
+                yields=self.yields,
             )
             for message in messages
             if message.event is not None

@@ -61,6 +61,8 @@ class Job:
         What the tables said of it.
     permit
         For its call; None where none seemed necessary.
+    yields
+        Whether it waits while an upload does.
     """
 
     event: ObjectEvent
@@ -69,6 +71,7 @@ class Job:
     is_first: bool = True
     known: Known = field(default=Known())
     permit: Permit | None = None
+    yields: bool = False
 
     @property
     def needs_call(self) -> bool:
@@ -137,7 +140,7 @@ class Pipeline:
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
 
             # Call the endpoint, at the time that the throttle permits.
-            permit = job.permit or self.throttle.acquire()[0]
+            permit = job.permit or self.throttle.acquire(yields=job.yields)[0]
             if isinstance(permit, RetryAt):
                 return self._wait(upload, attempts, Deferred(permit.time, permit.why))
             if not job.permit:
