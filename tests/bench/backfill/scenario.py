@@ -23,6 +23,7 @@ from imagescribe.backfill.jobs import Jobs
 from imagescribe.backfill.selection import Selection
 from imagescribe_ops.audit import audit as audits
 from imagescribe_ops.audit.audit import Audit
+from imagescribe_ops.audit.verdicts import Verdict
 from imagescribe_ops.backfill.backfills import Backfills
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.simulator import RateLimit
@@ -113,7 +114,7 @@ class ListerKiller:
         deployment.lambda_functions.update_function_configuration(
             FunctionName=self._function, Timeout=LISTER_TIMEOUT_SECONDS
         )
-        self._invoke = lambda: deployment.lambda_functions.invoke(FunctionName=self._function, InvocationType="Event")
+        self._lambda = deployment.lambda_functions
         self._jobs = Jobs(operations.connection.dynamodb(), operations.outputs.jobs_table_name)
         self._job = job
         self._random = Random(1)
@@ -140,7 +141,7 @@ class ListerKiller:
                     self.kills += 1
                     while not self._stop.wait(0.5) and self._is_held():
                         pass
-            self._invoke()
+            self._lambda.invoke(FunctionName=self._function, InvocationType="Event")
 
     def _is_held(self) -> bool:
         job = self._jobs.get(self._job)
@@ -152,7 +153,7 @@ def _repair(deployment: Deployment, operations: Operations) -> str:
     with _impatient_audit():
         report = Audit(operations, repairs=True).run()
         deadline = time.monotonic() + REPAIR_SECONDS
-        while time.monotonic() < deadline and not Audit(operations).run().is_clean:
+        while time.monotonic() < deadline and Audit(operations).run().verdicts[Verdict.UNDERWAY]:
             time.sleep(2)
     return report.sentence
 
