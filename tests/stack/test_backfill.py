@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from imagescribe.backfill.jobs import KIND
-from imagescribe_ops.audit import audit as module
-from imagescribe_ops.commands.main import app
 from imagescribe_ops.stack import QueueDepth
-from tests.stack.conftest import Stacks
+from tests.stack.conftest import Ask, Stacks
 from tests.stack.deployment import Deployment, events_client
 from tests.stack.pictures import picture
-
-type Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def deployment(stacks: Stacks) -> Deployment:
     """A stack of its own, whose bucket tells nobody of its objects."""
     return stacks.with_own_simulator("backfilled", MaximumConcurrency="4")
-
-
-@pytest.fixture
-def run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command as a shell would; the audit has no patience for what is underway."""
-    cloud = deployment.stack.cloud
-    environment = {
-        "AWS_ENDPOINT_URL": cloud.endpoint_url,
-        "AWS_REGION": cloud.region,
-        "AWS_ACCESS_KEY_ID": cloud.credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": cloud.credentials.secret_access_key,
-    }
-    monkeypatch.setattr(module, "UNDERWAY_SECONDS", -60.0)
-
-    def invoke(*arguments: str, ends_with: int = 0) -> Any:
-        result = CliRunner().invoke(app, [*arguments, "--json", "--stack", deployment.stack.name], env=environment)
-        assert result.exit_code == ends_with, result.output
-        return json.loads(result.stdout)
-
-    return invoke
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +39,10 @@ def waiting(deployment: Deployment) -> int:
     return QueueDepth.read(deployment.stack.connection, deployment.outputs.backfill_queue_url).total
 
 
-def until_done(deployment: Deployment, run: Run, job: str) -> None:
+def until_done(deployment: Deployment, ask: Ask, job: str) -> None:
     def is_done() -> bool:
         lister_runs(deployment)
-        return bool(run("backfill", "show", job)["phase"] == "done")
+        return bool(ask("backfill", "show", job)["phase"] == "done")
 
     deployment.until(is_done, "the backfill is done")
 
@@ -91,7 +63,7 @@ def forget_checkpoint(deployment: Deployment, job: str) -> None:
 
 
 def test_what_was_there_before_is_described_and_each_content_paid_for_once(
-    deployment: Deployment, run: Run, request: pytest.FixtureRequest
+    deployment: Deployment, ask: Ask, request: pytest.FixtureRequest
 ) -> None:
     before = [picture() for _ in range(8)]
     for number, content in enumerate(before):
@@ -106,19 +78,19 @@ def test_what_was_there_before_is_described_and_each_content_paid_for_once(
     for key, content in objects.items():
         deployment.put(key, content)
 
-    estimate = run("backfill")["estimate"]
+    estimate = ask("backfill")["estimate"]
     assert (estimate["objects"], estimate["described"], estimate["taken"]) == (52, 8, 44)
     assert (estimate["paid"], estimate["duplicates"], estimate["pays"]) == (3, 5, 30)
     assert estimate["unfit"] == {"no JPEG, PNG or WebP": 6}
     assert estimate["is_exact"]
 
-    job = run("backfill", "--yes")["job"]["id"]
+    job = ask("backfill", "--yes")["job"]["id"]
     for _ in range(5):
-        deployment.until(lambda: run("backfill", "show", job)["is_listed"], "all is listed")
+        deployment.until(lambda: ask("backfill", "show", job)["is_listed"], "all is listed")
         forget_checkpoint(deployment, job)
         lister_runs(deployment)
-    until_done(deployment, run, job)
-    assert run("audit", "--tags", "all")["ok"]
+    until_done(deployment, ask, job)
+    assert ask("audit", "--tags", "all")["ok"]
     paid = Counter(call.md5 for call in deployment.simulator.journal() if call.billed)
     assert set(paid.values()) == {1}
     assert len(paid) == 38
@@ -126,33 +98,33 @@ def test_what_was_there_before_is_described_and_each_content_paid_for_once(
 
 
 def test_a_queue_that_is_purged_under_a_backfill_is_healed_by_the_audit(
-    deployment: Deployment, run: Run, rule_off: None
+    deployment: Deployment, ask: Ask, rule_off: None
 ) -> None:
     keys = [f"purged/{number}.png" for number in range(6)]
     for key in keys:
         deployment.put(key, picture())
-    run("pause")
-    job = run("backfill", "--yes")["job"]["id"]
+    ask("pause")
+    job = ask("backfill", "--yes")["job"]["id"]
     deployment.until(lambda: waiting(deployment) == len(keys), "all is in the queue")
     deployment.sqs.purge_queue(QueueUrl=deployment.outputs.backfill_queue_url)
-    run("resume")
-    until_done(deployment, run, job)
-    assert run("audit", "--repair", ends_with=1)["repaired"]["sent"] == len(keys)
+    ask("resume")
+    until_done(deployment, ask, job)
+    assert ask("audit", "--repair", ends_with=1)["repaired"]["sent"] == len(keys)
     deployment.until_described(*keys)
     deployment.until(lambda: not waiting(deployment), "the queue is empty")
-    assert run("audit")["ok"]
+    assert ask("audit")["ok"]
     assert deployment.billed(*keys) == len(keys)
 
 
-def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, run: Run, rule_off: None) -> None:
+def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, ask: Ask, rule_off: None) -> None:
     keys = [f"cancelled/{number}.png" for number in range(6)]
     for key in keys:
         deployment.put(key, picture())
-    run("pause")
-    job = run("backfill", "--yes")["job"]["id"]
+    ask("pause")
+    job = ask("backfill", "--yes")["job"]["id"]
     deployment.until(lambda: waiting(deployment) == len(keys), "all is in the queue")
-    assert run("backfill", "cancel", job)["phase"] == "cancelled"
-    run("resume")
+    assert ask("backfill", "cancel", job)["phase"] == "cancelled"
+    ask("resume")
     deployment.until(lambda: not waiting(deployment), "the queue is empty")
     assert deployment.billed(*keys) == 0
     assert [deployment.record(key) for key in keys] == [None] * len(keys)
