@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from imagescribe_ops.audit import audit
+from imagescribe_ops.commands.main import app
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
 from tests.certificates import CERTIFICATES
@@ -99,6 +102,7 @@ type Work = Callable[[Stacks], Any]
 def _no_settings_of_the_user() -> Iterator[None]:
     """Keep boto3 in this process off the user's account, whatever a test forgets."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)  # hints say how the command is run
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -164,6 +168,42 @@ def versioned(stacks: Stacks) -> Deployment:
         },
     )
     return deployment
+
+
+class Run(Protocol):
+    """Runs the command, as typed with `typed` on its standard input."""
+
+    def __call__(self, *arguments: str, typed: str | None = None, ends_with: int = 0) -> Result: ...
+
+
+type Ask = Callable[..., Any]
+"""Runs the command with `--json`, and returns what it answers."""
+
+
+@pytest.fixture
+def run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command as a shell would run it on the module's own deployment. Its audit has no patience."""
+    monkeypatch.setattr(audit, "UNDERWAY_SECONDS", -60.0)
+    cloud = deployment.stack.cloud
+    environment = {
+        "AWS_ENDPOINT_URL": cloud.endpoint_url,
+        "AWS_REGION": cloud.region,
+        "AWS_ACCESS_KEY_ID": cloud.credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": cloud.credentials.secret_access_key,
+    }
+
+    def invoke(*arguments: str, typed: str | None = None, ends_with: int = 0) -> Result:
+        command = [*arguments, "--stack", deployment.stack.name]
+        result = CliRunner().invoke(app, command, input=typed, env=environment)
+        assert result.exit_code == ends_with, result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def ask(run: Run) -> Ask:
+    return lambda *arguments, **options: json.loads(run(*arguments, "--json", **options).stdout)
 
 
 def notifications_of(bucket: str, queue_arn: str) -> dict[str, Any]:

@@ -5,22 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import quote_plus
 
 import pytest
-from typer.testing import CliRunner
 
 from imagescribe.backfill.jobs import KIND
-from imagescribe_ops.audit import audit as module
-from imagescribe_ops.commands.main import app
 from imagescribe_ops.stack import QueueDepth
-from tests.stack.conftest import Stacks
+from tests.stack.conftest import Ask, Stacks
 from tests.stack.deployment import Deployment, events_client
 from tests.stack.pictures import picture
-
-type Run = Callable[..., Any]
 
 LISTS = "backfill-lists"
 
@@ -30,26 +24,6 @@ def deployment(stacks: Stacks) -> Deployment:
     """A stack of its own, whose bucket tells nobody of its objects."""
     stacks.bucket(LISTS)
     return stacks.with_own_simulator("backfilled", MaximumConcurrency="4", ManifestLocation=f"{LISTS}/")
-
-
-@pytest.fixture
-def run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command as a shell would; the audit has no patience for what is underway."""
-    cloud = deployment.stack.cloud
-    environment = {
-        "AWS_ENDPOINT_URL": cloud.endpoint_url,
-        "AWS_REGION": cloud.region,
-        "AWS_ACCESS_KEY_ID": cloud.credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": cloud.credentials.secret_access_key,
-    }
-    monkeypatch.setattr(module, "UNDERWAY_SECONDS", -60.0)
-
-    def invoke(*arguments: str, ends_with: int = 0) -> Any:
-        result = CliRunner().invoke(app, [*arguments, "--json", "--stack", deployment.stack.name], env=environment)
-        assert result.exit_code == ends_with, result.output
-        return json.loads(result.stdout)
-
-    return invoke
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +46,10 @@ def waiting(deployment: Deployment) -> int:
     return QueueDepth.read(deployment.stack.connection, deployment.outputs.backfill_queue_url).total
 
 
-def until_done(deployment: Deployment, run: Run, job: str) -> None:
+def until_done(deployment: Deployment, ask: Ask, job: str) -> None:
     def is_done() -> bool:
         lister_runs(deployment)
-        return bool(run("backfill", "show", job)["phase"] == "done")
+        return bool(ask("backfill", "show", job)["phase"] == "done")
 
     deployment.until(is_done, "the backfill is done")
 
@@ -96,7 +70,7 @@ def forget_checkpoint(deployment: Deployment, job: str) -> None:
 
 
 def test_what_was_there_before_is_described_and_each_content_paid_for_once(
-    deployment: Deployment, run: Run, request: pytest.FixtureRequest
+    deployment: Deployment, ask: Ask, request: pytest.FixtureRequest
 ) -> None:
     before = [picture() for _ in range(8)]
     for number, content in enumerate(before):
@@ -111,19 +85,19 @@ def test_what_was_there_before_is_described_and_each_content_paid_for_once(
     for key, content in objects.items():
         deployment.put(key, content)
 
-    estimate = run("backfill")["estimate"]
+    estimate = ask("backfill")["estimate"]
     assert (estimate["objects"], estimate["described"], estimate["taken"]) == (52, 8, 44)
     assert (estimate["paid"], estimate["duplicates"], estimate["pays"]) == (3, 5, 30)
     assert estimate["unfit"] == {"no JPEG, PNG or WebP": 6}
     assert estimate["is_exact"]
 
-    job = run("backfill", "--yes")["job"]["id"]
+    job = ask("backfill", "--yes")["job"]["id"]
     for _ in range(5):
-        deployment.until(lambda: run("backfill", "show", job)["is_listed"], "all is listed")
+        deployment.until(lambda: ask("backfill", "show", job)["is_listed"], "all is listed")
         forget_checkpoint(deployment, job)
         lister_runs(deployment)
-    until_done(deployment, run, job)
-    assert run("audit", "--tags", "all")["ok"]
+    until_done(deployment, ask, job)
+    assert ask("audit", "--tags", "all")["ok"]
     paid = Counter(call.md5 for call in deployment.simulator.journal() if call.billed)
     assert set(paid.values()) == {1}
     assert len(paid) == 38
@@ -131,26 +105,26 @@ def test_what_was_there_before_is_described_and_each_content_paid_for_once(
 
 
 def test_a_queue_that_is_purged_under_a_backfill_is_healed_by_the_audit(
-    deployment: Deployment, run: Run, rule_off: None
+    deployment: Deployment, ask: Ask, rule_off: None
 ) -> None:
     keys = [f"purged/{number}.png" for number in range(6)]
     for key in keys:
         deployment.put(key, picture())
-    run("pause")
-    job = run("backfill", "--yes")["job"]["id"]
+    ask("pause")
+    job = ask("backfill", "--yes")["job"]["id"]
     deployment.until(lambda: waiting(deployment) == len(keys), "all is in the queue")
     deployment.sqs.purge_queue(QueueUrl=deployment.outputs.backfill_queue_url)
-    run("resume")
-    until_done(deployment, run, job)
-    assert run("audit", "--repair", ends_with=1)["repaired"]["sent"] == len(keys)
+    ask("resume")
+    until_done(deployment, ask, job)
+    assert ask("audit", "--repair", ends_with=1)["repaired"]["sent"] == len(keys)
     deployment.until_described(*keys)
     deployment.until(lambda: not waiting(deployment), "the queue is empty")
-    assert run("audit")["ok"]
+    assert ask("audit")["ok"]
     assert deployment.billed(*keys) == len(keys)
 
 
 def test_an_inventorys_manifest_and_a_list_of_keys_tell_what_is_described(
-    deployment: Deployment, run: Run, rule_off: None
+    deployment: Deployment, ask: Ask, rule_off: None
 ) -> None:
     inventoried = [f"inventory/{name}.png" for name in ("a b", "é+1", "c")]
     listed = ["list/ one.png", "list/two.png"]
@@ -159,12 +133,12 @@ def test_an_inventorys_manifest_and_a_list_of_keys_tell_what_is_described(
     manifest = put_inventory(deployment, {key: etags[key] for key in inventoried} | {"inventory/gone.png": "0" * 32})
     deployment.s3.put_object(Bucket=LISTS, Key="keys.txt", Body="\n".join([*listed, "list/gone.png"]).encode())
     for address, keys in ((manifest, inventoried), (f"s3://{LISTS}/keys.txt", listed)):
-        assert run("backfill", "--manifest", address)["estimate"]["pays"] == len(keys)
-        until_done(deployment, run, run("backfill", "--manifest", address, "--yes")["job"]["id"])
+        assert ask("backfill", "--manifest", address)["estimate"]["pays"] == len(keys)
+        until_done(deployment, ask, ask("backfill", "--manifest", address, "--yes")["job"]["id"])
         deployment.until_described(*keys)
     assert deployment.record("inventory/not-in-it.png") is None
     deployment.delete("inventory/not-in-it.png")
-    assert run("audit")["ok"]
+    assert ask("audit")["ok"]
 
 
 def put_inventory(deployment: Deployment, etags: Mapping[str, str]) -> str:
@@ -189,30 +163,30 @@ def put_inventory(deployment: Deployment, etags: Mapping[str, str]) -> str:
 
 
 def test_what_an_older_model_described_is_described_and_paid_for_again_where_that_is_forced(
-    deployment: Deployment, run: Run, rule_off: None
+    deployment: Deployment, ask: Ask, rule_off: None
 ) -> None:
     key = "older/1.png"
     deployment.put(key, picture())
-    until_done(deployment, run, run("backfill", "--prefix", "older/", "--yes")["job"]["id"])
+    until_done(deployment, ask, ask("backfill", "--prefix", "older/", "--yes")["job"]["id"])
     described_at = deployment.until_described(key)[key]["described_at"]
     again = ("backfill", "--prefix", "older/", "--older-than", "2100-01-01", "--force")
-    assert run(*again)["estimate"]["pays"] == 1
-    until_done(deployment, run, run(*again, "--yes")["job"]["id"])
+    assert ask(*again)["estimate"]["pays"] == 1
+    until_done(deployment, ask, ask(*again, "--yes")["job"]["id"])
     deployment.until(
         lambda: deployment.until_described(key)[key]["described_at"] > described_at, "it is described again"
     )
     assert deployment.billed(key) == 2
 
 
-def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, run: Run, rule_off: None) -> None:
+def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, ask: Ask, rule_off: None) -> None:
     keys = [f"cancelled/{number}.png" for number in range(6)]
     for key in keys:
         deployment.put(key, picture())
-    run("pause")
-    job = run("backfill", "--yes")["job"]["id"]
+    ask("pause")
+    job = ask("backfill", "--yes")["job"]["id"]
     deployment.until(lambda: waiting(deployment) == len(keys), "all is in the queue")
-    assert run("backfill", "cancel", job)["phase"] == "cancelled"
-    run("resume")
+    assert ask("backfill", "cancel", job)["phase"] == "cancelled"
+    ask("resume")
     deployment.until(lambda: not waiting(deployment), "the queue is empty")
     assert deployment.billed(*keys) == 0
     assert [deployment.record(key) for key in keys] == [None] * len(keys)

@@ -23,6 +23,7 @@ from imagescribe.throttle import rate as rates
 from imagescribe.throttle.breaker import Breaker, OpenedBy
 from imagescribe.throttle.budget import Budget, utc_day
 from imagescribe.throttle.item import ThrottleItem
+from imagescribe_ops import stack
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.stack import Connection, StackOutputs
 from tests.factories import Clock, make_description, make_picture, make_upload, unique
@@ -270,6 +271,14 @@ def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
         "ApiKeySecretArn": clients.secretsmanager.create_secret(Name=unique("key"))["ARN"],
     }
     return StackInMoto(outputs, clients.s3, sqs, clients.dynamodb, functions, parameters)
+
+
+def described(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
+    """Let CloudFormation know a stack, and let the command live by its clock."""
+    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
+    find = Operations.of_stack
+    monkeypatch.setattr(Operations, "of_stack", lambda *names: replace(find(*names), clock=made.clock))
+    return made
 
 
 @cache

@@ -12,23 +12,14 @@ from rich.console import Console
 from imagescribe_ops.audit.audit import TAGS_SAMPLED, Audit, TagCheck
 from imagescribe_ops.audit.report import AuditReport
 from imagescribe_ops.audit.verdicts import WRONG
-from imagescribe_ops.commands.base import (
-    JsonOption,
-    LocalOption,
-    ProfileOption,
-    RegionOption,
-    StackOption,
-    app,
-    connect,
-)
-from imagescribe_ops.commands.operate import utf8
+from imagescribe_ops.commands.base import BEFORE, StackOptions, app, on_stack, utf8
 from imagescribe_ops.display import Steps, print_json, print_record, safe, shown
-from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import DEFAULT_STACK
 
 
-@app.command()
+@app.command(rich_help_panel=BEFORE)
+@on_stack
 def audit(
+    options: StackOptions,
     *,
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
     repair: Annotated[
@@ -38,11 +29,6 @@ def audit(
         TagCheck, typer.Option("--tags", help=f"Look at the objects' tags too: all, or a sample of {TAGS_SAMPLED:,}.")
     ] = TagCheck.NONE,
     limit: Annotated[int, typer.Option(min=0, help="List at most so many of each kind; 0 lists all.")] = 20,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Compare the bucket with the catalog, and say what is missing, stale, orphaned, stuck or dead.
 
@@ -53,7 +39,7 @@ def audit(
     Examples: `imagescribe audit` · `imagescribe audit --repair` · `imagescribe audit --prefix 2026/ --tags sample`
     """
     prefix = utf8(prefix, "--prefix")
-    operations = Operations.of_stack(connect(stack, region, profile, local=local), stack)
+    operations = options.operations()
     with Steps() as steps:
         steps.begin("Comparing the bucket with the catalog")
 
@@ -62,7 +48,7 @@ def audit(
 
         report = Audit(operations, repair, tags, progress).run(prefix, limit)
         steps.end()
-    if as_json:
+    if options.as_json:
         print_json(_as_json(report))
     else:
         _show(report)

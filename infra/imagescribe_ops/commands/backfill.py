@@ -17,31 +17,22 @@ from imagescribe.backfill.selection import Only, Selection
 from imagescribe.model.times import iso_utc
 from imagescribe_ops.backfill.backfills import Backfills, Plan, Standing
 from imagescribe_ops.backfill.estimate import Estimate
-from imagescribe_ops.commands.base import (
-    JsonOption,
-    LocalOption,
-    ProfileOption,
-    RegionOption,
-    StackOption,
-    app,
-    connect,
-)
-from imagescribe_ops.commands.operate import image_address, utf8
+from imagescribe_ops.commands.base import BEFORE, StackOptions, app, image_address, on_stack, utf8
 from imagescribe_ops.display import Steps, print_json, print_record, safe, shown
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import DEFAULT_STACK
 
 WATCH_SECONDS = 3.0
 
-backfill_app = typer.Typer(invoke_without_command=True, help="Describe what was in the bucket before.")
-app.add_typer(backfill_app, name="backfill")
+backfill_app = typer.Typer(invoke_without_command=True)
+app.add_typer(backfill_app, name="backfill", rich_help_panel=BEFORE)
 
 JobArgument = Annotated[str, typer.Argument(metavar="[JOB]", show_default=False, help="Its id; without: the newest.")]
 
 
 @backfill_app.callback()
+@on_stack
 def backfill(
+    options: StackOptions,
     ctx: typer.Context,
     *,
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
@@ -62,11 +53,6 @@ def backfill(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Pay again, for what --older-than takes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Begin without asking.")] = False,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Estimate what it costs to describe what was in the bucket before, and begin it if that is wanted.
 
@@ -85,7 +71,7 @@ def backfill(
     if manifest:
         image_address(manifest)
     selection = Selection(_day(since), only or "", _day(older_than))
-    backfills = Backfills(Operations.of_stack(connect(stack, region, profile, local=local), stack))
+    backfills = Backfills(options.operations())
     with Steps() as steps:
         steps.begin("Looking through the bucket")
 
@@ -94,16 +80,18 @@ def backfill(
 
         plan = backfills.plan(utf8(prefix, "--prefix"), selection, manifest=manifest, most=limit, progress=progress)
         steps.end()
-    if not as_json:
+    if not options.as_json:
         _show_plan(plan)
-    begins = bool(plan.estimate.taken) and (yes or (not as_json and _asks(plan)))
+    begins = bool(plan.estimate.taken) and (yes or (not options.as_json and _asks(plan)))
     job = backfills.begin(plan) if begins else None
-    if as_json:
+    if options.as_json:
         print_json({"estimate": _plan_json(plan), "job": _job_json(job) if job else None})
     elif job:
-        _say(f"{job.id} has begun. `imagescribe backfill show {job.id}` tells how far it is; this may be closed.")
+        options.say(
+            f"{job.id} has begun. `imagescribe backfill show {job.id}` tells how far it is. This may be closed."
+        )
         if sys.stdout.isatty():
-            _watch(lambda: backfills.standing(job.id))
+            _watch(options, lambda: backfills.standing(job.id))
 
 
 def _asks(plan: Plan) -> bool:
@@ -151,43 +139,36 @@ def _show_plan(plan: Plan) -> None:
 
 
 @backfill_app.command("list")
+@on_stack
 def list_jobs(
-    *,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
+    options: StackOptions,
 ) -> None:
     """List all backfills there ever were, the newest first."""
-    jobs = Backfills(Operations.of_stack(connect(stack, region, profile, local=local), stack)).all()
-    if as_json:
+    jobs = Backfills(options.operations()).all()
+    if options.as_json:
         print_json({"jobs": [_job_json(job) for job in jobs]})
         return
     for job in jobs:
         what = job.manifest or job.prefix or "all"
         print("\t".join((job.id, job.phase, f"{job.sent} sent of {job.listed}", safe(what), safe(job.trouble))))
     if not jobs:
-        _say("There was no backfill yet.")
+        options.say("There was no backfill yet.")
 
 
 @backfill_app.command("show")
+@on_stack
 def show_job(
+    options: StackOptions,
     job: JobArgument = "",
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until it ends.")] = False,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Show how far a backfill is, and how long it takes yet."""
-    backfills = Backfills(Operations.of_stack(connect(stack, region, profile, local=local), stack))
+    backfills = Backfills(options.operations())
     if watch:
-        _watch(lambda: backfills.standing(job))
+        _watch(options, lambda: backfills.standing(job))
     standing = backfills.standing(job)
-    if as_json:
+    if options.as_json:
         left = standing.seconds_left
         print_json(
             _job_json(standing.job)
@@ -222,7 +203,7 @@ def show_job(
     )
 
 
-def _watch(look: Callable[[], Standing]) -> None:
+def _watch(options: StackOptions, look: Callable[[], Standing]) -> None:
     """Show progress on standard error until the job ends, or the terminal is closed."""
     standing = look()
     with Steps() as steps:
@@ -237,28 +218,20 @@ def _watch(look: Callable[[], Standing]) -> None:
             time.sleep(WATCH_SECONDS)
             standing = look()
         steps.end()
-    _say(f"{standing.job.id} is {standing.job.phase}.")
+    options.say(f"{standing.job.id} is {standing.job.phase}.")
 
 
 def _changing(name: str, done: str, change: Callable[[Backfills, str], Job]) -> None:
     """Add a subcommand that brings a job into another phase."""
 
-    def command(
-        job: JobArgument = "",
-        *,
-        stack: StackOption = DEFAULT_STACK,
-        region: RegionOption = None,
-        profile: ProfileOption = None,
-        local: LocalOption = False,
-        as_json: JsonOption = False,
-    ) -> None:
-        changed = change(Backfills(Operations.of_stack(connect(stack, region, profile, local=local), stack)), job)
-        if as_json:
+    def command(options: StackOptions, job: JobArgument = "") -> None:
+        changed = change(Backfills(options.operations()), job)
+        if options.as_json:
             print_json(_job_json(changed))
         else:
-            _say(f"{changed.id} {done}")
+            options.say(f"{changed.id} {done}")
 
-    backfill_app.command(name, help=f"{name.capitalize()} a backfill.")(command)
+    backfill_app.command(name, help=f"{name.capitalize()} a backfill.")(on_stack(command))
 
 
 _changing(
@@ -293,7 +266,3 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1_000
     return f"{count:,.1f} TB"
-
-
-def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(shown(sentence))

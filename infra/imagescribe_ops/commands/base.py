@@ -1,9 +1,15 @@
-"""What the commands share: the application, their common options, and how errors are told."""
+"""What the commands share: the application, the options that name a stack, and how things are told."""
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
-from typing import Annotated, Any
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Annotated, Any, Concatenate
 
 import typer
 from rich.console import Console
@@ -13,31 +19,32 @@ from typer.core import TyperGroup
 from imagescribe_ops.display import safe, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
-from imagescribe_ops.stack import Connection
+from imagescribe_ops.operations import Operations
+from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs
+
+HERE = "On this machine"
+READ = "Images and their prompts"
+OPERATE = "Operating a stack"
+BEFORE = "What was there before"
+PANELS = (HERE, READ, OPERATE, BEFORE)
+"""The commands in `--help`, in the order in which a newcomer needs them."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
+_HINT = re.compile(r"`imagescribe (\S+)([^`]*)`")
+_WITHOUT_STACK = {"demo", "local", "--help"}
 
 
 class Commands(TyperGroup):
     """The commands, with every expected error told in a sentence and never as a traceback."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the commands in the order in which a newcomer needs them."""
-        order = [
-            "demo",
-            "local",
-            "get",
-            "list",
-            "status",
-            "pause",
-            "resume",
-            "redrive",
-            "retry",
-            "backfill",
-            "audit",
-            "key",
-        ]
-        return sorted(super().list_commands(ctx), key=order.index)
+        """Return the commands, those of a panel together."""
+
+        def place(name: str) -> int:
+            panel = getattr(self.commands[name], "rich_help_panel", None)
+            return PANELS.index(panel) if panel in PANELS else len(PANELS)
+
+        return sorted(super().list_commands(ctx), key=place)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an expected error ends it with status 1."""
@@ -46,16 +53,6 @@ class Commands(TyperGroup):
         except OperationError as error:
             complain(error)
             raise typer.Exit(1) from error
-
-
-def complain(error: OperationError) -> None:
-    """Tell an error on standard error: what happened, and what to do."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    first, *details = error.problem.splitlines() or [""]
-    console.print(Text.assemble(("Error: ", "bold red"), safe(first)))
-    for line in details:
-        console.print(shown(f"  {line.expandtabs()}"))
-    console.print(shown(error.advice))
 
 
 app = typer.Typer(
@@ -72,27 +69,138 @@ app = typer.Typer(
 )
 
 
+# ── Which stack ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _stack_name(value: str) -> str:
     if not _STACK_NAME.fullmatch(value):
         raise typer.BadParameter("a stack's name is letters, digits and hyphens, and begins with a letter")
     return value
 
 
-StackOption = Annotated[str, typer.Option("--stack", metavar="NAME", callback=_stack_name, help="The stack's name.")]
+_PANEL = "Which stack"
+StackOption = Annotated[
+    str,
+    typer.Option("--stack", metavar="NAME", callback=_stack_name, rich_help_panel=_PANEL, help="The stack's name."),
+]
 RegionOption = Annotated[
-    str | None, typer.Option("--region", metavar="REGION", help="AWS region, in place of AWS_REGION.")
+    str | None,
+    typer.Option("--region", metavar="REGION", rich_help_panel=_PANEL, help="AWS region, in place of AWS_REGION."),
 ]
 ProfileOption = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help="AWS profile, in place of AWS_PROFILE.")
+    str | None,
+    typer.Option("--profile", metavar="NAME", rich_help_panel=_PANEL, help="AWS profile, in place of AWS_PROFILE."),
 ]
-LocalOption = Annotated[bool, typer.Option("--local", help="Talk to the stack that `imagescribe local` keeps up.")]
+LocalOption = Annotated[
+    bool, typer.Option("--local", rich_help_panel=_PANEL, help="The stack that `imagescribe local` keeps up.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one line of JSON on standard output.")]
 
 
-def connect(stack: str, region: str | None, profile: str | None, *, local: bool) -> Connection:
-    """Return a connection to AWS, or to the stack that `imagescribe local` keeps up."""
-    if local:
-        if region or profile:
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """Which stack a command speaks to, and whether it answers a person or a program; see `on_stack`."""
+
+    stack: StackOption = DEFAULT_STACK
+    region: RegionOption = None
+    profile: ProfileOption = None
+    local: LocalOption = False
+    as_json: JsonOption = False
+
+    def connection(self) -> Connection:
+        """Return a connection to AWS, or to the stack that `imagescribe local` keeps up."""
+        if not self.local:
+            return Connection(region=self.region, profile=self.profile)
+        if self.region or self.profile:
             raise typer.BadParameter("goes without --region and --profile", param_hint="--local")
-        return local_state.running(stack).connection()
-    return Connection(region=region, profile=profile)
+        return local_state.running(self.stack).connection()
+
+    def outputs(self) -> tuple[Connection, StackOutputs]:
+        """Return the connection, and where the stack's parts are."""
+        connection = self.connection()
+        return connection, StackOutputs.read(connection, self.stack)
+
+    def operations(self) -> Operations:
+        """Return the operator's hand on the stack."""
+        return Operations.of_stack(self.connection(), self.stack)
+
+    def __str__(self) -> str:
+        """Write them as they are typed."""
+        words = ["--local"] if self.local else []
+        words += ["--stack", self.stack] if self.stack != DEFAULT_STACK else []
+        words += ["--region", self.region] if self.region else []
+        words += ["--profile", self.profile] if self.profile else []
+        return shlex.join(words)
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence whose commands can be pasted as they stand."""
+        Console(highlight=False, soft_wrap=True).print(shown(pasteable(sentence, str(self))))
+
+
+def on_stack(function: Callable[Concatenate[StackOptions, ...], None]) -> Callable[..., None]:
+    """Give a command the options that `StackOptions` has, after its own; it gets them as its first argument."""
+    shared = inspect.signature(StackOptions, eval_str=True).parameters
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+
+    def command(**given: Any) -> None:
+        options = StackOptions(**{name: given.pop(name) for name in shared})
+        try:
+            function(options, **given)
+        except OperationError as error:
+            complain(error, str(options))
+            raise typer.Exit(1) from error
+
+    update_wrapper(command, function)
+    keyword_only = [each.replace(kind=each.KEYWORD_ONLY) for each in shared.values()]
+    command.__signature__ = inspect.Signature([*own, *keyword_only])  # type: ignore[attr-defined]
+    return command
+
+
+# ── What is told ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pasteable(text: str, options: str = "") -> str:
+    """Complete each `imagescribe …` of a text to what can be pasted: how it is run here, and the stack's options."""
+
+    def complete(hint: re.Match[str]) -> str:
+        own = "" if hint[1] in _WITHOUT_STACK or not options else f" {options}"
+        return f"`{program()} {hint[1]}{hint[2]}{own}`"
+
+    return _HINT.sub(complete, text)
+
+
+def program() -> str:
+    """Return how this program is run here."""
+    return "uv run imagescribe" if "UV_RUN_RECURSION_DEPTH" in os.environ else "imagescribe"
+
+
+def complain(error: OperationError, options: str = "") -> None:
+    """Tell an error on standard error: what happened, and what to do."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    first, *details = error.problem.splitlines() or [""]
+    console.print(Text.assemble(("Error: ", "bold red"), safe(pasteable(first, options))))
+    for line in details:
+        console.print(shown(f"  {line.expandtabs()}"))
+    console.print(shown(pasteable(error.advice, options)))
+
+
+# ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ImageArgument = Annotated[str, typer.Argument(metavar="S3URI", help="The image, as s3://BUCKET/KEY.")]
+
+
+def image_address(image: str) -> tuple[str, str]:
+    """Split ``s3://bucket/key``."""
+    parts = re.fullmatch(r"s3://([^/]+)/(.+)", image, flags=re.DOTALL)
+    if parts is None:
+        raise typer.BadParameter("an image is s3://BUCKET/KEY", param_hint="S3URI")
+    return parts[1], utf8(parts[2], "S3URI")
+
+
+def utf8(text: str, parameter: str) -> str:
+    """Refuse bytes that are no UTF-8, which arrive as lone surrogates and which AWS takes nowhere."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("this is not UTF-8", param_hint=parameter) from None
+    return text

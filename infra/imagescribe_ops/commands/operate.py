@@ -15,53 +15,23 @@ from rich.console import Console
 from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.outcomes import Reason
 from imagescribe.throttle.breaker import OpenedBy
-from imagescribe_ops.commands.base import (
-    JsonOption,
-    LocalOption,
-    ProfileOption,
-    RegionOption,
-    StackOption,
-    app,
-    connect,
-)
+from imagescribe_ops.commands.base import OPERATE, ImageArgument, StackOptions, app, image_address, on_stack, utf8
 from imagescribe_ops.display import print_json, print_record, shown
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import DEFAULT_STACK, QueueDepth, read_outputs, set_api_key
+from imagescribe_ops.stack import QueueDepth, read_outputs, set_api_key
 from imagescribe_ops.standing import Intake
 
 MAX_KEY_LENGTH = 4096
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 key_app = typer.Typer(no_args_is_help=True, help="The describe endpoint's API key.")
-app.add_typer(key_app, name="key")
+app.add_typer(key_app, name="key", rich_help_panel=OPERATE)
 
 
-def image_address(image: str) -> tuple[str, str]:
-    """Split ``s3://bucket/key``."""
-    parts = re.fullmatch(r"s3://([^/]+)/(.+)", image, flags=re.DOTALL)
-    if parts is None:
-        raise typer.BadParameter("an image is s3://BUCKET/KEY", param_hint="S3URI")
-    return parts[1], utf8(parts[2], "S3URI")
-
-
-def utf8(text: str, parameter: str) -> str:
-    """Refuse bytes that are no UTF-8, which arrive as lone surrogates and which AWS takes nowhere."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise typer.BadParameter("this is not UTF-8", param_hint=parameter) from None
-    return text
-
-
-@app.command()
+@app.command(rich_help_panel=OPERATE)
+@on_stack
 def status(
-    *,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
+    options: StackOptions,
 ) -> None:
     """Show how the stack stands, and why nothing is happening if nothing is.
 
@@ -70,14 +40,14 @@ def status(
 
     Examples: `imagescribe status` · `imagescribe status --json | jq .why`
     """
-    connection = connect(stack, region, profile, local=local)
-    standing = Operations.of_stack(connection, stack).status()
-    all_outputs = read_outputs(connection, stack)
+    operations = options.operations()
+    standing = operations.status()
+    all_outputs = read_outputs(operations.connection, options.stack)
     images, intake = standing.images, standing.intake
-    if as_json:
+    if options.as_json:
         print_json(
             {
-                "stack": stack,
+                "stack": options.stack,
                 "why": standing.why,
                 "outputs": all_outputs,
                 "queues": {
@@ -101,7 +71,7 @@ def status(
     print_record(
         console,
         [
-            ("stack", stack),
+            ("stack", options.stack),
             ("why", shown(standing.why, "bold yellow" if intake.paused_by else "bold")),
             ("images", counts + ("" if images.complete else " (at least)")),
             ("oldest waiting", standing.oldest_waiting_at and f"uploaded {standing.oldest_waiting_at}"),
@@ -121,19 +91,16 @@ def _depth_text(depth: QueueDepth) -> str:
     return f"{depth.visible} to be received, {depth.in_flight} in work or told to wait, {depth.delayed} delayed"
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATE)
+@on_stack
 def pause(
+    options: StackOptions,
     *,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown by `status` to others.")] = "by hand",
     lasting: Annotated[
         str | None,
         typer.Option("--for", metavar="TIME", help="End by itself after this, such as 90s, 30m, 2h or 1d."),
     ] = None,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Stop calling the endpoint. Uploads wait, nothing is lost, and calls under way are finished.
 
@@ -145,11 +112,11 @@ def pause(
     because = utf8(reason, "--reason").strip()
     if not because:
         raise typer.BadParameter("say why, or leave it out", param_hint="--reason")
-    intake = Operations.of_stack(connect(stack, region, profile, local=local), stack).pause(because, seconds)
-    if as_json:
-        print_json({"stack": stack, "intake": asdict(intake)})
+    intake = options.operations().pause(because, seconds)
+    if options.as_json:
+        print_json({"stack": options.stack, "intake": asdict(intake)})
     else:
-        _say(f"{_paused(intake)}. Calls under way are finished, uploads wait.")
+        options.say(f"{_paused(intake)}. Calls under way are finished, uploads wait.")
 
 
 def _paused(intake: Intake) -> str:
@@ -164,14 +131,10 @@ def _duration(text: str) -> float:
     return int(parts[1]) * _SECONDS[parts[2]]
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATE)
+@on_stack
 def resume(
-    *,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
+    options: StackOptions,
 ) -> None:
     """End a pause at once, whoever or whatever began it. A day's budget that is spent still holds.
 
@@ -179,15 +142,15 @@ def resume(
 
     Example: `imagescribe resume`
     """
-    intake = Operations.of_stack(connect(stack, region, profile, local=local), stack).resume()
-    if as_json:
-        print_json({"stack": stack, "intake": asdict(intake)})
+    intake = options.operations().resume()
+    if options.as_json:
+        print_json({"stack": options.stack, "intake": asdict(intake)})
     elif intake.paused_by == OpenedBy.BUDGET:
-        _say(f"{_paused(intake)}. A resume does not lift that; deploy with a larger DailyBudgetUsd.")
+        options.say(f"{_paused(intake)}. A resume does not lift that; deploy with a larger DailyBudgetUsd.")
     elif intake.paused_by:
-        _say(f"{_paused(intake)}. It began again right after the resume.")
+        options.say(f"{_paused(intake)}. It began again right after the resume.")
     else:
-        _say("Resumed. Images that were told to wait come back when their time is over.")
+        options.say("Resumed. Images that were told to wait come back when their time is over.")
 
 
 class _Reason(StrEnum):
@@ -201,15 +164,12 @@ class _Reason(StrEnum):
     MALFORMED = Reason.MALFORMED
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATE)
+@on_stack
 def redrive(
+    options: StackOptions,
     *,
     reason: Annotated[_Reason, typer.Option("--reason", help="Only dead letters of this reason.")] = _Reason.ALL,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Send dead letters back to the upload queue. Nothing is paid twice: an answer that was paid for is kept.
 
@@ -218,32 +178,31 @@ def redrive(
 
     Example: `imagescribe redrive --reason transient`
     """
-    operations = Operations.of_stack(connect(stack, region, profile, local=local), stack)
+    operations = options.operations()
     redriven = operations.redrive(None if reason is _Reason.ALL else Reason(reason.value))
     sent, more = redriven.by_reason, redriven.more
-    if as_json:
-        print_json({"stack": stack, "redriven": {str(name): count for name, count in sent.items()}, "more": more})
+    if options.as_json:
+        print_json(
+            {"stack": options.stack, "redriven": {str(name): count for name, count in sent.items()}, "more": more}
+        )
     elif sent:
         counts = ", ".join(f"{count} {name}" for name, count in sent.items())
-        _say(f"Sent back: {counts}." + (" There may be more: run it again." if more else ""))
+        options.say(f"Sent back: {counts}." + (" There may be more: run it again." if more else ""))
     elif more:
-        _say("None was sent back in the time of one run, and there may be more: run it again.")
+        options.say("None was sent back in the time of one run, and there may be more: run it again.")
     else:
-        _say("There is no dead letter." if reason is _Reason.ALL else f"There is no dead letter {reason}.")
+        options.say("There is no dead letter." if reason is _Reason.ALL else f"There is no dead letter {reason}.")
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATE)
+@on_stack
 def retry(
-    image: Annotated[str, typer.Argument(metavar="S3URI", help="The image, as s3://BUCKET/KEY.")],
+    options: StackOptions,
+    image: ImageArgument,
     *,
     force: Annotated[
         bool, typer.Option("--force", help=f"Forget an answer that is paid for, and pay ${PRICE_USD:g} for another.")
     ] = False,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Describe one image again: one that was rejected or skipped, that is dead or waits, or with --force any.
 
@@ -253,9 +212,9 @@ def retry(
     Examples: `imagescribe retry s3://my-bucket/cat.jpg` · `imagescribe retry --force s3://my-bucket/cat.jpg`
     """
     bucket, key = image_address(image)
-    operations = Operations.of_stack(connect(stack, region, profile, local=local), stack)
+    operations = options.operations()
     retried = operations.retry(bucket, key, force=force)
-    if as_json:
+    if options.as_json:
         print_json(asdict(retried))
     else:
         cost = ""
@@ -263,17 +222,13 @@ def retry(
             cost = f" ${PRICE_USD:g} is paid for it once more."
         elif retried.reads_again:
             cost = " Its answer is paid for already and is read again for nothing; --force would pay for another."
-        _say(f"{retried.image} is on its way.{cost} `imagescribe get` shows what becomes of it.")
+        options.say(f"{retried.image} is on its way.{cost} `imagescribe get` shows what becomes of it.")
 
 
 @key_app.command("set")
+@on_stack
 def key_set(
-    *,
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
-    as_json: JsonOption = False,
+    options: StackOptions,
 ) -> None:
     """Store the endpoint's API key in the stack's secret. It is read from a hidden prompt, or from standard input.
 
@@ -282,16 +237,15 @@ def key_set(
 
     Examples: `imagescribe key set` · `imagescribe key set < key.txt`
     """
-    connection = connect(stack, region, profile, local=local)
-    operations = Operations.of_stack(connection, stack)
-    version = set_api_key(connection, operations.outputs.api_key_secret_arn, _read_key())
+    operations = options.operations()
+    version = set_api_key(operations.connection, operations.outputs.api_key_secret_arn, _read_key())
     resumed = operations.resume_after_account_fault()
-    if as_json:
+    if options.as_json:
         print_json({"secret_arn": operations.outputs.api_key_secret_arn, "version_id": version, "resumed": resumed})
     else:
-        _say(f"The key is stored in {operations.outputs.api_key_secret_arn}.")
+        options.say(f"The key is stored in {operations.outputs.api_key_secret_arn}.")
         if resumed:
-            _say("Intake was paused by a fault of the account, and is resumed.")
+            options.say("Intake was paused by a fault of the account, and is resumed.")
 
 
 def _read_key() -> str:
@@ -307,7 +261,3 @@ def _read_key() -> str:
             "A key is one line of letters, digits and signs, without spaces.",
         )
     return key
-
-
-def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(shown(sentence))

@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 
 from imagescribe.stores.catalog import Status
 from imagescribe_ops import stack
-from imagescribe_ops.commands import base as cli_base
-from imagescribe_ops.commands import main as cli
+from imagescribe_ops.commands import local as cli_local
+from imagescribe_ops.commands.main import app
 from imagescribe_ops.display import cut, safe
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.local import state as local_state
@@ -53,15 +53,11 @@ def outputs(aws: boto3.Session, dynamodb: DynamoDBClient, sqs: SQSClient) -> dic
 
 @pytest.fixture
 def run(outputs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     described = {"Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]}
     monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: described)
 
     def invoke(*arguments: str, typed: str | None = None) -> Result:
-        return CliRunner().invoke(cli_base.app, list(arguments), input=typed)
+        return CliRunner().invoke(app, list(arguments), input=typed)
 
     return invoke
 
@@ -204,7 +200,7 @@ def test_an_unreachable_endpoint_is_told_in_a_sentence() -> None:
 
 
 def test_demo_of_a_path_that_is_not_there_starts_nothing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "local_stack", lambda **_: pytest.fail("something was started"))
+    monkeypatch.setattr(cli_local, "local_stack", lambda **_: pytest.fail("something was started"))
     result = run("demo", "no/such/file.jpg")
     assert result.exit_code == 2
     assert "no/such/file.jpg does not exist" in result.stderr

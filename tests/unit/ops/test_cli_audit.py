@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
 from imagescribe.stores.catalog import Status
-from imagescribe_ops import stack
 from imagescribe_ops.commands.main import app
-from imagescribe_ops.operations import Operations
-from tests.unit.conftest import REGION
-from tests.unit.stack_in_moto import Clients, StackInMoto, make_stack
+from tests.unit.stack_in_moto import StackInMoto
 
 EVIL = "x/\x1b[31mred\x07 [bold]b[/bold] \u202egnp.exe.jpg"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _lent_clients(aws: boto3.Session) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        Clients.of_session(aws).lend(patch)
-        patch.setenv("AWS_REGION", REGION)
-        yield
-
-
-@pytest.fixture
-def deployed(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
-    made = make_stack(aws)
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
-    find = Operations.of_stack
-    monkeypatch.setattr(Operations, "of_stack", lambda *names: replace(find(*names), clock=made.clock))
-    made.clock.now = 4e9  # long after what moto writes on its objects
-    return made
+@pytest.fixture(autouse=True)
+def _much_later(deployed: StackInMoto) -> None:
+    deployed.clock.now = 4e9  # long after what moto writes on its objects
 
 
 def run(*arguments: str, ends_with: int = 0) -> Result:

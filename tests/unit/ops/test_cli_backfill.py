@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -19,29 +18,22 @@ from imagescribe_ops.backfill import estimate as module
 from imagescribe_ops.backfill.backfills import Backfills
 from imagescribe_ops.commands.backfill import duration
 from imagescribe_ops.commands.main import app
-from imagescribe_ops.operations import Operations
 from tests.factories import make_picture
-from tests.unit.conftest import REGION
-from tests.unit.stack_in_moto import Clients, StackInMoto, make_stack
+from tests.unit.stack_in_moto import StackInMoto, described, make_stack
 
 COLOURS = ["red", "green", "blue", "black", "white", "pink", "gold", "gray"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _lent_clients(aws: boto3.Session) -> Iterator[None]:
+def _nobody_is_woken(lent_clients: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        Clients.of_session(aws).lend(patch)
-        patch.setenv("AWS_REGION", REGION)
         patch.setattr(Backfills, "_wake", lambda _self: None)
         yield
 
 
 def deploy(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> StackInMoto:
-    made = make_stack(aws, **parameters)
+    made = described(make_stack(aws, **parameters), monkeypatch)
     aws.client("secretsmanager").put_secret_value(SecretId=made.outputs["ApiKeySecretArn"], SecretString="key")
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
-    find = Operations.of_stack
-    monkeypatch.setattr(Operations, "of_stack", lambda *names: replace(find(*names), clock=made.clock))
     return made
 
 

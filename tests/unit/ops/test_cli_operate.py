@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
@@ -18,17 +16,18 @@ from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import operations, stack, standing
 from imagescribe_ops.commands import operate as cli_operate
-from imagescribe_ops.commands.base import app
-from imagescribe_ops.operations import Operations
+from imagescribe_ops.commands.main import app
 from imagescribe_ops.stack import Connection
 from tests.factories import eventbridge_body
 from tests.unit.conftest import REGION
-from tests.unit.stack_in_moto import Clients, StackInMoto, make_stack
+from tests.unit.stack_in_moto import StackInMoto, described, make_stack
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 COMMANDS = [("status",), ("pause",), ("resume",), ("redrive",), ("retry", "s3://bucket/cat.png"), ("key", "set")]
+pytestmark = pytest.mark.usefixtures("lent_clients")
+
 EVIL = "x/\x1b[31mred\x1b]0;title\x07 [bold]b[/bold] \u202egnp.exe\n\r\x9b2J.jpg"
 SAID = "x/\\x1b[31mred\\x1b]0;title\\x07 [bold]b[/bold] \\u202egnp.exe\\n\\r\\x9b2J.jpg"
 """The same as it is to be shown."""
@@ -38,34 +37,6 @@ class Run(Protocol):
     """Runs the command, as typed with `typed` on its standard input."""
 
     def __call__(self, *arguments: str, typed: str | None = None) -> Result: ...
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _lent_clients(aws: boto3.Session) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        Clients.of_session(aws).lend(patch)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-
-
-@pytest.fixture
-def deployed(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
-    return described(make_stack(aws), monkeypatch)
-
-
-def described(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
-    """Let CloudFormation know a stack, and let the command live by its clock."""
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
-    find = Operations.of_stack
-    monkeypatch.setattr(Operations, "of_stack", lambda *names: replace(find(*names), clock=made.clock))
-    return made
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagescribe_ops.commands import base
-from imagescribe_ops.commands import main as cli
+from imagescribe_ops.commands import local as cli_local
+from imagescribe_ops.commands.main import app
 from imagescribe_ops.local import deploy
 from imagescribe_ops.local.stack import LocalCloud, is_loopback
 from imagescribe_ops.template import constraint_broken, parameter_definitions
@@ -22,11 +22,11 @@ def _nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_arguments: object, **_options: object) -> None:
         raise StartedError
 
-    monkeypatch.setattr(cli, "local_stack", start)
+    monkeypatch.setattr(cli_local, "local_stack", start)
 
 
 def local(*arguments: str) -> Result:
-    return CliRunner().invoke(base.app, ["local", *arguments], env={"COLUMNS": "1000"})
+    return CliRunner().invoke(app, ["local", *arguments], env={"COLUMNS": "1000"})
 
 
 @pytest.mark.parametrize(
