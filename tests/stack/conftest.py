@@ -123,7 +123,9 @@ def _begun(request: pytest.FixtureRequest, _no_settings_of_the_user: None) -> It
     """What goes on beside the tests. What is not done by the end of them ends with the cloud."""
     works = [mark.kwargs["work"] for item in request.session.items for mark in item.iter_markers("beside")]
     stacks: Stacks | None = request.getfixturevalue("stacks") if works else None
-    pool = ThreadPoolExecutor(8)
+    if works:
+        request.getfixturevalue("stack")  # before all else, so that the first tests do not wait for other deployments
+    pool = ThreadPoolExecutor(4)
     yield {work: pool.submit(work, stacks) for work in dict.fromkeys(works)}
     pool.shutdown(wait=False, cancel_futures=True)
 

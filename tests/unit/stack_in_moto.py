@@ -31,6 +31,7 @@ from tests.unit.conftest import REGION, make_bucket, make_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
     from mypy_boto3_s3 import S3Client
@@ -249,8 +250,8 @@ def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
     """Make the parts of a stack, with the tables' schemas as the template has them."""
     clients = Clients.of_session(aws)
     sqs, functions = clients.sqs, clients.lambda_functions
-    role = _role(aws)
     function = unique("describe")
+    role = _iam(aws).create_role(RoleName=function, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     functions.create_function(
         FunctionName=function, Runtime="python3.13", Role=role, Handler="a.b", Code={"ZipFile": b"nothing"}
     )
@@ -282,5 +283,5 @@ def described(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> StackInMoto
 
 
 @cache
-def _role(aws: boto3.Session) -> str:
-    return aws.client("iam").create_role(RoleName="of-functions", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+def _iam(aws: boto3.Session) -> IAMClient:
+    return aws.client("iam")

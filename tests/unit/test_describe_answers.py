@@ -15,7 +15,10 @@ from tests.unit.stage import Stage, aws_error
 PICTURE = make_picture("teal")
 
 
-def test_a_described_image_has_its_prompt_in_the_catalog_in_the_ledger_on_its_tag_and_in_an_event(stage: Stage) -> None:
+def test_a_described_image_has_its_prompt_in_the_catalog_in_the_ledger_on_its_tag_and_in_an_event(
+    either: Stage,
+) -> None:
+    stage = either
     upload = stage.upload(PICTURE)
     stage.drain()
 
@@ -114,8 +117,7 @@ def test_a_limited_call_goes_back_to_the_queue_with_the_endpoints_words_until_a_
     assert stage.clock.now - started <= 10
 
 
-def test_images_that_a_limit_refused_together_come_back_one_after_the_other(quick_stage: Stage) -> None:
-    stage = quick_stage
+def test_images_that_a_limit_refused_together_come_back_one_after_the_other(stage: Stage) -> None:
     for number in range(10):
         stage.upload(make_picture(f"#0000{number:02x}"))
     stage.endpoint.always_says(Reply(429, "", {"retry-after": "30"}))

@@ -28,11 +28,6 @@ from tests.unit.stages import ENVIRONMENT
 PICTURE = make_picture("teal")
 
 
-@pytest.fixture
-def stage(quick_stage: Stage) -> Stage:
-    return quick_stage
-
-
 def statuses(stage: Stage, *uploads: Any) -> list[str]:
     return ["no record" if (record := stage.record(upload)) is None else record["status"] for upload in uploads]
 

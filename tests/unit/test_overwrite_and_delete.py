@@ -22,11 +22,6 @@ OLD, NEW = make_picture("navy"), make_picture("gold")
 
 
 @pytest.fixture
-def stage(quick_stage: Stage) -> Stage:
-    return quick_stage
-
-
-@pytest.fixture
 def keeping_versions() -> Iterator[Stage]:
     with stages.in_memory_stage(versioned=True) as stage:
         yield stage

@@ -16,11 +16,6 @@ from tests.unit.stage import CrashError, Stage, aws_error, throttled
 PICTURE = make_picture("teal")
 
 
-@pytest.fixture
-def stage(quick_stage: Stage) -> Stage:
-    return quick_stage
-
-
 def status(stage: Stage, upload: Upload) -> str:
     record = stage.record(upload)
     return "no record" if record is None else str(record["status"])

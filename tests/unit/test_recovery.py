@@ -84,8 +84,8 @@ class Minutes:
 
 
 @pytest.fixture
-def minutes(quick_stage: Stage) -> Minutes:
-    return Minutes(quick_stage)
+def minutes(stage: Stage) -> Minutes:
+    return Minutes(stage)
 
 
 # ── Intake follows the pause ─────────────────────────────────────────────────────────────────────────────────────────
