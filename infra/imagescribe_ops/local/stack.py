@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -114,6 +114,7 @@ class LocalCloud:
         self._deployed: dict[Path, str] = {}  # a built template, and what `sam deploy` made of it
         self._stacks: set[str] = set()
         self._deploying = Lock()
+        self._of_thread = local()
         self._exits = ExitStack()
 
     @property
@@ -133,13 +134,16 @@ class LocalCloud:
 
     @property
     def connection(self) -> Connection:
-        """Clients of the emulator's services, as root."""
-        return Connection(
-            region=self.region,
-            endpoint_url=self.endpoint_url,
-            access_key_id=self.credentials.access_key_id,
-            secret_access_key=self.credentials.secret_access_key,
-        )
+        """Clients of the emulator's services, as root: one connection for each thread, which boto3's sessions ask for."""
+        known: Connection | None = getattr(self._of_thread, "connection", None)
+        if known is None:
+            known = self._of_thread.connection = Connection(
+                region=self.region,
+                endpoint_url=self.endpoint_url,
+                access_key_id=self.credentials.access_key_id,
+                secret_access_key=self.credentials.secret_access_key,
+            )
+        return known
 
     @property
     def simulator(self) -> SimulatorClient:
