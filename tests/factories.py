@@ -147,14 +147,14 @@ def sns_wrapped(body: str) -> str:
     return json.dumps({"Type": "Notification", "MessageId": "22b80b92-fdea", "Subject": "Images", "Message": body})
 
 
-def sqs_record(body: str, receives: int = 1, attributes: Mapping[str, str] | None = None) -> dict[str, Any]:
+def sqs_record(body: str, receive_count: int = 1, attributes: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A record of the event that SQS invokes a function with."""
     number = next(_numbers)
     return {
         "messageId": f"059f36b4-87a3-44ab-83d2-{number:012d}",
         "receiptHandle": f"receipt-{number}",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": str(receives), "SentTimestamp": "1793610900640"},
+        "attributes": {"ApproximateReceiveCount": str(receive_count), "SentTimestamp": "1793610900640"},
         "messageAttributes": {
             name: {"stringValue": text, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
             for name, text in (attributes or {}).items()

@@ -1,4 +1,4 @@
-"""What happens every minute without a person: intake follows the breaker, and dead letters that can heal come back."""
+"""What happens every minute without a person: intake follows the breaker, and retryable dead letters come back."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Recovery:
         return ""
 
     def _redrive(self, notes: Notes) -> dict[str, int]:
-        """Bring back the dead letters that heal, unless they are the same ones that stayed the last time."""
+        """Bring back the retryable dead letters, unless they are the same ones that stayed the last time."""
         depth, now = self.dead_letters.depth(), self.clock()
         if not depth or (depth == notes.dlq_remaining and now - notes.dlq_read_at < READ_AGAIN_SECONDS):
             return {}

@@ -56,7 +56,7 @@ class Deployment:
         self.secretsmanager = stack.connection.secretsmanager()
         self._dynamodb = stack.connection.dynamodb()
         self._logs = stack.connection.logs()
-        self.letters: list[DeadLetter] = []
+        self._dead_letters: list[DeadLetter] = []
         """All dead letters seen so far: they are taken off their queue."""
 
     # What a user does
@@ -125,15 +125,15 @@ class Deployment:
                 attributes = {
                     name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
                 }
-                self.letters.append(
+                self._dead_letters.append(
                     DeadLetter(message["Body"], attributes.get("reason", ""), attributes.get("detail", ""))
                 )
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return self.letters
+        return self._dead_letters
 
-    def letters_of(self, text: str) -> list[DeadLetter]:
+    def dead_letters_of(self, text: str) -> list[DeadLetter]:
         """Return the dead letters with some text in their body."""
-        return [letter for letter in self.dead_letters() if text in letter.body]
+        return [each for each in self.dead_letters() if text in each.body]
 
     def log_lines(self, *, every_stack: bool = False) -> list[str]:
         """Return the lines of the log groups of this stack, or of all there are."""
@@ -180,9 +180,9 @@ class Deployment:
 
     def until_dead(self, text: str) -> DeadLetter:
         """Return the only dead letter with some text in its body as soon as it is there."""
-        letters = self.until(lambda: self.letters_of(text), f"a dead letter with {text!r} in it")
-        assert len(letters) == 1, letters
-        return letters[0]
+        found = self.until(lambda: self.dead_letters_of(text), f"a dead letter with {text!r} in it")
+        assert len(found) == 1, found
+        return found[0]
 
     def until_handled(self, *message_ids: str) -> None:
         """Return as soon as the function has written to its log what became of some messages."""

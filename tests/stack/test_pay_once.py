@@ -62,7 +62,7 @@ def test_the_same_event_many_times_is_paid_for_once(by_hand: Deployment) -> None
     by_hand.until_handled(*sent)
     by_hand.until_idle()
     assert by_hand.billed(upload.key) == 1
-    assert by_hand.letters_of(upload.key) == []
+    assert by_hand.dead_letters_of(upload.key) == []
 
 
 def test_a_picture_that_comes_back_after_its_deletion_is_not_paid_for_again(stack: Deployment) -> None:
@@ -113,4 +113,4 @@ def test_an_announcement_that_could_not_be_made_is_made_later(
         stack.until(lambda: any(key in line and "AccessDenied" in line for line in stack.log_lines()), "a denial")
     stack.until(lambda: [each for each in events() if each["detail"]["key"] == key], "an Image Described event")
     assert stack.billed(key) == 1
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []

@@ -46,7 +46,7 @@ def test_where_tags_may_not_be_written_the_prompt_is_safe(stack: Deployment) -> 
     assert record["tags"] == "denied"
     assert record["prompt"].startswith("Simulated description")
     assert stack.tags(key) == {"album": "holiday"}
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []
 
 
 def test_where_tags_may_not_be_read_they_are_not_overwritten(stack: Deployment) -> None:

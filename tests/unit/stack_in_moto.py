@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Letter:
+class QueuedMessage:
     """A message as it stands in a queue."""
 
     body: str
@@ -160,22 +160,22 @@ class StackInMoto:
         return get(self.dynamodb, self.outputs["LedgerTableName"], content_key(upload))
 
     def bury(self, body: str, **attributes: str) -> None:
-        """Put a letter on the dead-letter queue."""
+        """Put a message on the dead-letter queue."""
         self.sqs.send_message(
             QueueUrl=self.outputs["DeadLetterQueueUrl"],
             MessageBody=body,
             MessageAttributes=message_attributes(attributes),
         )
 
-    def letters(self) -> list[Letter]:
+    def dead_letters(self) -> list[QueuedMessage]:
         """Look at the dead letters that are shown."""
         return self._messages("DeadLetterQueueUrl")
 
-    def sent(self) -> list[Letter]:
+    def sent(self) -> list[QueuedMessage]:
         """Look at the messages on the upload queue."""
         return self._messages("UploadQueueUrl")
 
-    def sent_to_backfill(self) -> list[Letter]:
+    def sent_to_backfill(self) -> list[QueuedMessage]:
         """Look at the messages on the backfill queue."""
         return self._messages("BackfillQueueUrl")
 
@@ -193,7 +193,7 @@ class StackInMoto:
         ).get("Messages", [])
         return {message["MessageId"] for message in found}
 
-    def _messages(self, output: str) -> list[Letter]:
+    def _messages(self, output: str) -> list[QueuedMessage]:
         url = self.outputs[output]
         found = []
         while messages := self.sqs.receive_message(
@@ -205,7 +205,7 @@ class StackInMoto:
                 QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
         return [
-            Letter(
+            QueuedMessage(
                 message["Body"],
                 {name: each["StringValue"] for name, each in message.get("MessageAttributes", {}).items()},
             )

@@ -39,7 +39,7 @@ from tests.unit.fake_endpoint import FakeEndpoint
 
 INVOCATION_SECONDS = 120.0
 VISIBILITY_SECONDS = 720
-MOST_ROUNDS = 500
+MAX_ROUNDS = 500
 
 
 def steady(next_start: float, per_second: float) -> rates.Rate:
@@ -151,7 +151,7 @@ class Vault:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A message on the dead-letter queue."""
 
     body: str
@@ -339,7 +339,7 @@ class Stage:
         rounds = 0
         while self.invoke(most):
             rounds += 1
-            assert rounds < MOST_ROUNDS, "a message comes back again and again"
+            assert rounds < MAX_ROUNDS, "a message comes back again and again"
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and the function take what becomes visible, each when it does."""
@@ -356,7 +356,7 @@ class Stage:
         self.drain(most)
         while (soonest := self.next_visible()) is not None:
             rounds += 1
-            assert rounds < MOST_ROUNDS, "the queue does not get empty"
+            assert rounds < MAX_ROUNDS, "the queue does not get empty"
             self.clock.now = max(self.clock.now, soonest) + 0.001
             self.drain(most)
         return self.clock.now - start
@@ -405,19 +405,21 @@ class Stage:
         """Image and prompt of each event."""
         return [(event["image"], event["prompt"]) for event in self.bus.client.events]
 
-    def letters(self) -> list[Letter]:
+    def take_dead_letters(self) -> list[DeadLetter]:
         """Take all dead letters off their queue."""
-        letters: list[Letter] = []
+        found: list[DeadLetter] = []
         while messages := self.receive(self.dead_letter_queue_url, 0):
             for message in messages:
                 attributes = message.get("MessageAttributes", {})
-                letters.append(
-                    Letter(message["Body"], {name: attribute["StringValue"] for name, attribute in attributes.items()})
+                found.append(
+                    DeadLetter(
+                        message["Body"], {name: attribute["StringValue"] for name, attribute in attributes.items()}
+                    )
                 )
                 self.sqs.client.delete_message(
                     QueueUrl=self.dead_letter_queue_url, ReceiptHandle=message["ReceiptHandle"]
                 )
-        return letters
+        return found
 
 
 def lambda_record(message: Mapping[str, Any]) -> dict[str, Any]:

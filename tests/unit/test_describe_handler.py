@@ -56,10 +56,10 @@ def test_the_function_starts_with_what_the_template_sets(stage: Stage) -> None:
 def test_a_message_that_tells_of_no_upload_is_a_dead_letter_at_once(stage: Stage, body: str) -> None:
     stage.send(body)
     stage.drain()
-    [letter] = stage.letters()
-    assert letter.attributes["reason"] == "malformed"
-    assert letter.attributes["detail"]
-    assert letter.body == body
+    [dead_letter] = stage.take_dead_letters()
+    assert dead_letter.attributes["reason"] == "malformed"
+    assert dead_letter.attributes["detail"]
+    assert dead_letter.body == body
     assert stage.next_visible() is None
 
 
@@ -68,7 +68,7 @@ def test_what_s3_sends_to_try_a_queue_out_is_done(stage: Stage) -> None:
         stage.send(body)
     stage.drain()
     assert stage.last_answer == {"batchItemFailures": []}
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_a_notification_of_several_objects_is_split_into_one_message_for_each(stage: Stage) -> None:
@@ -130,11 +130,14 @@ def test_a_bug_that_one_picture_brings_out_leaves_the_others_alone(stage: Stage)
     assert stage.next_visible() is not None
 
     stage.settle()
-    [letter] = stage.letters()
-    assert (letter.attributes["reason"], letter.attributes["detail"]) == ("crash", "ZeroDivisionError('a bug')")
+    [dead_letter] = stage.take_dead_letters()
+    assert (dead_letter.attributes["reason"], dead_letter.attributes["detail"]) == (
+        "crash",
+        "ZeroDivisionError('a bug')",
+    )
 
     stage.s3.before.clear()
-    stage.send(letter.body, {"redrives": "1"})
+    stage.send(dead_letter.body, {"redrives": "1"})
     stage.settle()
     assert statuses(stage, unlucky) == ["described"]
 
@@ -150,8 +153,8 @@ def test_a_bug_after_the_record_was_opened_stands_on_the_record(stage: Stage) ->
     record = stage.record(upload)
     assert record is not None
     assert record["status"] == "dead"
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["crash"]
-    assert stage.paid(upload) is None  # the claim was given back each time
+    assert [each.attributes["reason"] for each in stage.take_dead_letters()] == ["crash"]
+    assert stage.paid(upload) is None  # the claim was released each time
 
 
 def test_a_deletion_that_can_not_be_looked_after_backs_off_and_makes_no_record(stage: Stage) -> None:
@@ -163,7 +166,7 @@ def test_a_deletion_that_can_not_be_looked_after_backs_off_and_makes_no_record(s
     stage.s3.failing.clear()
     stage.settle()
     assert statuses(stage, upload) == ["no record"]
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 # ── A call that outlasts its invocation ──────────────────────────────────────────────────────────────────────────────
@@ -209,9 +212,9 @@ def test_a_call_that_hangs_whenever_it_is_made_becomes_a_dead_letter_and_leaves_
         assert stage.invoke() == 1
         assert stage.last_answer == {"batchItemFailures": []}
         assert stage.next_visible() is None
-        [letter] = stage.letters()
-        assert letter.attributes["reason"] == "transient"
-        assert letter.attributes["detail"] == "the invocation ended before the call did"
+        [dead_letter] = stage.take_dead_letters()
+        assert dead_letter.attributes["reason"] == "transient"
+        assert dead_letter.attributes["detail"] == "the invocation ended before the call did"
         assert statuses(stage, upload) == ["dead"]
 
 
@@ -235,7 +238,7 @@ def test_waiting_ever_so_often_never_makes_a_dead_letter(stage: Stage) -> None:
         stage.endpoint.says(429)
     stage.settle()
     assert statuses(stage, upload) == ["described"]
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     assert len(stage.endpoint.calls) == 5 * RECEIVES_BEFORE_REQUEUE + 1
 
 
@@ -266,7 +269,7 @@ def test_uploads_for_which_no_start_is_near_go_back_with_a_record_and_nothing_el
     stage.settle()
     assert statuses(stage, *uploads) == ["described"] * 10
     assert stage.endpoint.paid.total() == 10
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_a_record_is_opened_by_the_first_receipt_and_later_ones_write_nothing(stage: Stage) -> None:
@@ -298,7 +301,7 @@ def test_what_needs_no_call_does_not_wait_for_one(stage: Stage) -> None:
     fill_the_schedule(stage, 30)
     stage.invoke()
     assert statuses(stage, gone, waiting) == ["no record", "waiting"]
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["malformed"]
+    assert [each.attributes["reason"] for each in stage.take_dead_letters()] == ["malformed"]
     assert len(stage.last_answer["batchItemFailures"]) == 1
 
 
@@ -353,7 +356,7 @@ def test_a_throttle_that_somebody_deleted_is_made_again(stage: Stage) -> None:
     second = stage.upload(make_picture("red"))
     stage.settle()
     assert statuses(stage, second) == ["described"]
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_copies_of_what_is_described_take_no_permit(stage: Stage) -> None:
@@ -392,7 +395,7 @@ def test_where_the_tables_can_not_be_asked_the_batch_waits_and_is_tried_again(st
     assert stage.last_answer == {"batchItemFailures": []}  # requeued, with the failure counted
     stage.settle()
     assert statuses(stage, *uploads) == ["described"] * 2
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_where_the_queue_can_not_defer_them_they_come_back_by_themselves(stage: Stage) -> None:
@@ -409,11 +412,11 @@ def test_where_the_queue_can_not_defer_them_they_come_back_by_themselves(stage: 
 def test_a_failure_after_ever_so_many_waits_is_the_first_one(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     for message in stage.sqs.client.queue(stage.upload_queue_url):
-        message.receives = 2 * RECEIVES_BEFORE_REQUEUE - 1
+        message.receive_count = 2 * RECEIVES_BEFORE_REQUEUE - 1
     stage.s3.failing["get_object"] = throttled()
     stage.invoke()
     stage.s3.failing.clear()
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     stage.settle()
     assert statuses(stage, upload) == ["described"]
 
@@ -424,11 +427,11 @@ def test_failures_are_counted_through_the_waits_between_them(stage: Stage) -> No
     for _ in range(MAX_FAILURES - 1):
         stage.invoke()
         [message] = stage.sqs.client.queue(stage.upload_queue_url)
-        message.receives = RECEIVES_BEFORE_REQUEUE  # it waited meanwhile
+        message.receive_count = RECEIVES_BEFORE_REQUEUE  # it waited meanwhile
         message.visible_at = stage.clock.now
-        assert stage.letters() == []
+        assert stage.take_dead_letters() == []
     stage.invoke()
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["aws"]
+    assert [each.attributes["reason"] for each in stage.take_dead_letters()] == ["aws"]
     assert statuses(stage, upload) == ["dead"]
 
 
@@ -470,7 +473,7 @@ def test_a_key_that_is_refused_and_was_not_rotated_pauses_intake_and_the_right_o
     stage.settle()
     assert statuses(stage, upload, later) == ["described"] * 2
     assert stage.throttle_state().breaker.opened_by == ""
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 @pytest.mark.parametrize("key", [None, "", " \n"])
@@ -488,7 +491,7 @@ def test_without_a_key_intake_is_paused_with_what_to_do_about_it(stage: Stage, k
     stage.secrets.client.key = API_KEY
     stage.settle()
     assert statuses(stage, upload) == ["described"]
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_a_key_that_was_taken_away_pauses_intake_like_one_that_is_wrong(stage: Stage) -> None:

@@ -208,7 +208,7 @@ def test_a_refusal_of_a_superseded_upload_is_not_written_to_the_new_ones_record(
     assert (record["status"], record["error"]) == ("describing", None)
     stage.settle()
     assert_described(stage, new[0], NEW)
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 # ── Deleted ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +225,7 @@ def test_an_upload_that_was_deleted_before_its_turn_costs_nothing_and_leaves_no_
     either.settle()
     assert either.endpoint.calls == []
     assert either.record(upload) is None
-    assert either.letters() == []
+    assert either.take_dead_letters() == []
 
 
 @pytest.mark.parametrize("moment", ["before_look", "after_look"])
@@ -234,7 +234,7 @@ def test_an_upload_that_is_deleted_during_its_call_leaves_no_record(either: Stag
     setattr(either.endpoint, moment, once(lambda: either.tell(either.remove(upload))))
     either.settle()
     assert either.record(upload) is None
-    assert either.letters() == []
+    assert either.take_dead_letters() == []
 
 
 def test_an_upload_that_is_deleted_after_its_call_has_no_record_any_more(either: Stage) -> None:
@@ -448,7 +448,7 @@ def test_what_the_endpoint_would_not_take_is_skipped_with_the_reason_and_costs_n
     assert record["status"] == "skipped"
     assert error in record["error"]
     assert stage.endpoint.calls == []
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
     stage.tell(upload)
     stage.settle()

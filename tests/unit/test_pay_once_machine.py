@@ -54,20 +54,20 @@ class Point:
 
 
 POINTS = {
-    "before the look": Point("s3", "get_object"),
-    "after the look": Point("s3", "get_object", is_after=True),
-    "before the record is begun": Point("dynamodb", "update_item", table="catalog", operand=":set_bucket"),
-    "after the record is begun": Point("dynamodb", "update_item", True, table="catalog", operand=":set_bucket"),
+    "before the inspection": Point("s3", "get_object"),
+    "after the inspection": Point("s3", "get_object", is_after=True),
+    "before the record is opened": Point("dynamodb", "update_item", table="catalog", operand=":set_bucket"),
+    "after the record is opened": Point("dynamodb", "update_item", True, table="catalog", operand=":set_bucket"),
     "before the claim": Point("dynamodb", "update_item", table="ledger", operand=":set_holder"),
     "after the claim": Point("dynamodb", "update_item", True, table="ledger", operand=":set_holder"),
     "before the call": Point("s3", "generate_presigned_url"),
     "before the endpoint looks": Point("endpoint", "before_look"),
     "after the endpoint looked": Point("endpoint", "after_look", is_answer_unsaved=True),
-    "before a look at what was described": Point("s3", "head_object", is_answer_unsaved=True),
-    "after a look at what was described": Point("s3", "head_object", True, is_answer_unsaved=True),
+    "before the check of what was described": Point("s3", "head_object", is_answer_unsaved=True),
+    "after the check of what was described": Point("s3", "head_object", True, is_answer_unsaved=True),
     "before the save": Point("dynamodb", "update_item", table="ledger", operand=":set_body", is_answer_unsaved=True),
     "after the save": Point("dynamodb", "update_item", True, table="ledger", operand=":set_body"),
-    "before the claim is given back": Point("dynamodb", "delete_item", table="ledger"),
+    "before the claim is released": Point("dynamodb", "delete_item", table="ledger"),
     "before the tags": Point("s3", "get_object_tagging"),
     "after the tags": Point("s3", "put_object_tagging", is_after=True),
     "before the record ends": Point("dynamodb", "update_item", table="catalog", operand=":described"),
@@ -264,7 +264,7 @@ class PayOnce(RuleBasedStateMachine):
             stage.settle(most=1)
         self._settle_the_bill()
         self.a_content_is_paid_twice_only_for_a_reason()
-        assert stage.letters() == []
+        assert stage.take_dead_letters() == []
         for key in KEYS:
             self._is_as_it_should_be(key)
 

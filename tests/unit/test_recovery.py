@@ -178,7 +178,7 @@ def test_letters_that_heal_come_back_and_the_others_stay(minutes: Minutes) -> No
     for reason in ("transient", "transient", "aws", "crash", "unreadable", "malformed"):
         bury(minutes.stage, reason, reason)
     assert minutes.run() == Recovered(redriven={"transient": 2, "aws": 1, "crash": 1})
-    assert sorted(letter.body for letter in minutes.stage.letters()) == ["malformed", "unreadable"]
+    assert sorted(each.body for each in minutes.stage.take_dead_letters()) == ["malformed", "unreadable"]
 
 
 def test_no_more_than_so_many_come_back_in_one_minute(minutes: Minutes) -> None:
@@ -194,7 +194,7 @@ def test_nothing_comes_back_while_intake_is_paused(minutes: Minutes) -> None:
     minutes.pause(90)
     assert minutes.run().redriven == {}
     assert minutes.run().redriven == {}
-    assert len(minutes.stage.letters()) == 1
+    assert len(minutes.stage.take_dead_letters()) == 1
 
 
 def test_after_a_pause_one_letter_is_the_probe_and_the_others_follow_when_it_is_well(minutes: Minutes) -> None:
@@ -228,7 +228,7 @@ def test_an_image_that_always_fails_comes_back_three_times_and_then_stays_for_a_
     assert redriven == MAX_REDRIVES
     assert len(stage.endpoint.calls) == (1 + MAX_REDRIVES) * stage.pipeline.settings.max_attempts
     assert stage.standing(upload)["status"] == "dead"
-    (dead_letter,) = stage.letters()
+    (dead_letter,) = stage.take_dead_letters()
     assert (dead_letter.attributes["reason"], dead_letter.attributes["redrives"]) == ("transient", "3")
 
 
@@ -242,7 +242,7 @@ def test_a_single_image_outlasts_an_outage_of_four_hours(minutes: Minutes) -> No
     for _ in range(60):
         minutes.run()
     assert stage.standing(upload)["status"] == "described"
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes: Minutes) -> None:
@@ -256,7 +256,7 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
         minutes.run()
     assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
     assert stage.endpoint.paid.total() == 30
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 # ── The function ─────────────────────────────────────────────────────────────────────────────────────────────────────

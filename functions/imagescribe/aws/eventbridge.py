@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 SOURCE: Final = "imagescribe"
 DETAIL_TYPE: Final = "Image Described"
 
-MOST_ENTRIES: Final = 10
-MOST_BYTES: Final = 250_000
+MAX_ENTRIES: Final = 10
+MAX_BYTES: Final = 250_000
 """Of one request: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html (256 KB, ten entries)."""
 
 
@@ -64,7 +64,7 @@ class Announcements:
         for event in events:
             detail = event.detail()
             length = len(detail.encode()) + len(SOURCE) + len(DETAIL_TYPE)
-            if len(entries) == MOST_ENTRIES or (entries and size + length > MOST_BYTES):
+            if len(entries) == MAX_ENTRIES or (entries and size + length > MAX_BYTES):
                 errors += self._put(entries)
                 entries, size = [], 0
             entries.append({"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": detail})

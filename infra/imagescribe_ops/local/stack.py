@@ -134,7 +134,7 @@ class LocalCloud:
 
     @property
     def connection(self) -> Connection:
-        """Clients of the emulator's services, as root: one connection for each thread, which boto3's sessions ask for."""
+        """Clients of the emulator's services, as root; each thread has its own, as boto3 asks for."""
         known: Connection | None = getattr(self._of_thread, "connection", None)
         if known is None:
             known = self._of_thread.connection = Connection(

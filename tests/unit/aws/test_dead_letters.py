@@ -57,7 +57,7 @@ def came_back(stage: Stage) -> dict[str, dict[str, str]]:
 
 def staying(stage: Stage) -> dict[str, dict[str, str]]:
     stage.clock.sleep(0.01)
-    return {dead_letter.body: dead_letter.attributes for dead_letter in stage.letters()}
+    return {dead_letter.body: dead_letter.attributes for dead_letter in stage.take_dead_letters()}
 
 
 # ── Which come back ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +65,7 @@ def staying(stage: Stage) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("reason", ["transient", "aws", "crash"])
 def test_what_passes_by_itself_comes_back_as_new_and_counted(either: Stage, reason: str) -> None:
-    bury(either, "cat", reason=reason, detail="as it was", renewals="4")
+    bury(either, "cat", reason=reason, detail="as it was", requeues="4")
     assert redrive(either) == {Reason(reason): 1}
     assert came_back(either) == {"cat": {"redrives": "1"}}
     assert staying(either) == {}
@@ -99,7 +99,7 @@ def test_a_dead_letter_that_a_person_sends_back_has_all_its_redrives_again(eithe
 
 
 def test_what_the_queue_itself_gave_up_is_taken_for_a_crash_and_comes_back(either: Stage) -> None:
-    bury(either, "cat", renewals="1")
+    bury(either, "cat", requeues="1")
     assert redrive(either) == {Reason.CRASH: 1}
     assert came_back(either) == {"cat": {"redrives": "1"}}
 

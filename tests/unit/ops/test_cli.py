@@ -121,8 +121,8 @@ def test_status_as_json(run: Any, outputs: dict[str, str]) -> None:
     assert status["stack"] == "imagescribe"
     assert status["outputs"] == outputs
     assert status["queues"]["upload"] == {"visible": 0, "in_flight": 0, "delayed": 0}
-    letters = {"visible": 1, "in_flight": 0, "delayed": 0}
-    assert status["queues"]["dead_letter"] == letters | {"by_reason": {"crash": 1}}
+    counted = {"visible": 1, "in_flight": 0, "delayed": 0}
+    assert status["queues"]["dead_letter"] == counted | {"by_reason": {"crash": 1}}
     assert status["images"]["described"] == 1
 
 
