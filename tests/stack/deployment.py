@@ -145,27 +145,32 @@ class Deployment:
     # Waiting
 
     def until[T](self, check: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS) -> T:
-        """Return what a check gives as soon as it gives something; fail with all there is to see if it never does."""
-        deadline = time.monotonic() + seconds
+        """Return what a check gives as soon as it gives something; fail with all there is to see if it never does.
+
+        The longer it takes, the less often it is checked: many wait side by side for minutes, on two cores.
+        """
+        start = time.monotonic()
         while True:
             if found := check():
                 return found
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - start
+            if waited > seconds:
                 self._fail(f"not within {seconds:.0f} s: {what}")
-            time.sleep(0.15)
+            time.sleep(min(max(0.05, waited / 10), 1.0))
 
     def until_status(self, status: str, *keys: str, seconds: float = WAIT_SECONDS) -> dict[str, Record]:
         """Return the records of some objects as soon as all of them have a status."""
         found: dict[str, Record] = {}
 
         def all_found() -> dict[str, Record] | None:
-            for key in keys:
-                record = None if key in found else self.record(key)
-                if record and record["status"] == status:
-                    found[key] = record
-                elif record and record["status"] in _UNCHANGING:
+            for key in keys[len(found) :]:
+                record = self.record(key)
+                if record and record["status"] in _UNCHANGING and record["status"] != status:
                     self._fail(f"{status} was expected of {key!r}")
-            return found if len(found) == len(keys) else None
+                if record is None or record["status"] != status:
+                    return None  # the others can wait for this one
+                found[key] = record
+            return found
 
         self.until(all_found, f"{status}: {_shortened(keys)}", seconds)
         return found

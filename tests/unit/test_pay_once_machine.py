@@ -385,7 +385,7 @@ def _at(stage: Stage, key: str) -> Upload:
 
 # An example takes 20 ms, and there are many ways to go wrong.
 _default = settings.default or settings()
-MANY = settings(stateful_step_count=30, max_examples=max(200, _default.max_examples))
+MANY = settings(stateful_step_count=30, max_examples=max(100, _default.max_examples))
 
 TestPayOnce = PayOnce.TestCase
 TestPayOnce.settings = MANY
