@@ -388,6 +388,9 @@ class Stage:
         assert record is not None, f"no record of {upload.image}"
         return record
 
+    def statuses(self, *uploads: Upload | Deletion) -> list[str]:
+        return ["no record" if (record := self.record(each)) is None else record["status"] for each in uploads]
+
     def paid(self, upload: Upload) -> dict[str, Any] | None:
         """The ledger's item of an upload's content."""
         return get(self.dynamodb.client, self.ledger_table, content_key(upload))
