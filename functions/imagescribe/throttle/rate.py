@@ -10,14 +10,15 @@ SLOWEST, FASTEST = 1 / 12, 200.0
 PREPARATION = 0.1
 AHEAD = 1.0
 BLOCK = 1.0
-AHEAD_IN_SLOW_START = 0.25
-BURST = 0.5
-PATIENCE, FIRST_PATIENCE = 40.0, 10.0
-SLOW_START_AGAIN = 0.5
+AHEAD_IN_SLOW_START = 0.15
+BURST = 0.25
+PATIENCE, FIRST_PATIENCE = 20.0, 5.0
+POWER = 3.0
+SLOW_START_AGAIN = 0.8
 PRIOR = 4.0
 MAX_PAUSE = 12.0
 VERDICT = 0.3
-SOON, STRIKES, SIDE_BY_SIDE = 25, 3, 3
+SOON, STRIKES, SIDE_BY_SIDE = 25, 3, 2
 RESET_TRUSTED = 90.0
 IDLE = 60.0
 STRIDE = 0.55
@@ -36,7 +37,7 @@ class Rate:
     epoch: int = 0
     calls: int = 0
     refused: int = 0
-    last_refused: int = -9
+    begins: float = 0.0
     strikes: int = 0
     pause: float = 0.0
     line_end: float = 0.0
@@ -57,8 +58,8 @@ def acquire(
     rate: Rate, now: float, count: int, *, ceiling: float = 0.0, chance: float
 ) -> tuple[Rate, tuple[Start, ...], tuple[float, ...]]:
     soonest = now + (PREPARATION if count > 1 else 0.0)
-    is_dry = rate.next_start < soonest
-    if is_dry:
+    is_dry = rate.next_start < now
+    if rate.next_start < soonest:
         rate = _restarted(rate, soonest)
     starts: list[Start] = []
     is_slow = rate.slow_start or rate.pause
@@ -73,7 +74,7 @@ def acquire(
     if not left:
         return rate, tuple(starts), ()
     if is_slow:
-        until = rate.next_start - AHEAD_IN_SLOW_START * (1 - chance)
+        until = rate.next_start - PREPARATION - AHEAD_IN_SLOW_START * (1 - chance / 2)
         apart = min(3.0, 0.1 * max(0.0, until - now))
         return rate, tuple(starts), tuple(until + apart * place / left for place in range(left))
     begins, stride = max(now, rate.next_start - AHEAD, rate.line_end), STRIDE / rate.per_second
@@ -87,19 +88,19 @@ def _taken(rate: Rate, fastest: float, *, grows: bool) -> Rate:
     per_second, spacing, age, base = rate.per_second, 1 / rate.per_second, rate.age, rate.base
     if rate.pause:
         # the first after a pause: alone, until its refusal would be back
-        alone = max(spacing, min(rate.pause, VERDICT))
+        alone = max(spacing, VERDICT)
         return replace(rate, next_start=rate.next_start + alone, calls=rate.calls + 1, pause=rate.pause if rate.calls == 0 else 0.0)
     if grows:
         if rate.slow_start:
             per_second += 1
         else:
             age += min(spacing, BURST)
-            per_second = base * (1 + (age / rate.patience) ** 2)
+            per_second = base * (1 + (age / rate.patience) ** POWER)
     taken = replace(
         rate, next_start=rate.next_start + spacing, per_second=min(per_second, fastest), age=age, calls=rate.calls + 1
     )
     if not rate.slow_start and age > SLOW_START_AGAIN * rate.patience and per_second < fastest:
-        return replace(taken, slow_start=1, epoch=rate.epoch + 1, calls=0, refused=0, last_refused=-9, since=taken.next_start, strikes=0)
+        return replace(taken, slow_start=1, refused=0)
     return taken
 
 
@@ -113,30 +114,34 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
         return rate
     until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
     accepted = start.number - 1 - rate.refused
-    is_side_by_side = abs(start.number - rate.last_refused) <= SIDE_BY_SIDE
-    wary = rate.slow_start or rate.strikes >= STRIKES
-    counted = replace(rate, refused=rate.refused + 1, last_refused=max(rate.last_refused, start.number))
-    if wary and not is_side_by_side and accepted > 0 and until <= now:
-        return counted
-    if accepted <= 0:
-        pause = min(MAX_PAUSE, 2 * rate.pause or 1 / rate.per_second)
-        return replace(counted, epoch=rate.epoch + 1, calls=0, refused=0, last_refused=-9, pause=pause,
-            next_start=max(rate.next_start, now + pause, until), slow_start=0, base=rate.base or rate.per_second, age=0.0)
+    is_known = start.at - rate.begins > VERDICT
+    counted = replace(rate, refused=rate.refused + 1)
+    if until <= now and accepted > 0:
+        if rate.slow_start and counted.refused < 2:
+            return counted
+        if rate.strikes >= STRIKES and (counted.refused < 3 or 5 * counted.refused < start.number):
+            return counted
+    if accepted <= 0 or not is_known:
+        pause = min(MAX_PAUSE, 2 * rate.pause or max(VERDICT, 1 / rate.per_second))
+        begins = max(rate.next_start, now + pause, until)
+        return replace(counted, epoch=rate.epoch + 1, calls=0, refused=0, pause=pause, begins=begins,
+            next_start=begins, slow_start=0, base=rate.base or rate.per_second, age=0.0)
     elapsed = max(start.at - rate.since, 1e-3)
     if rate.slow_start:
-        base, patience = accepted / (elapsed + 0.5), FIRST_PATIENCE
-        base = min(base, rate.per_second)
+        base = max(rate.base, accepted / elapsed)
     else:
-        prior = PRIOR
-        base, patience = (accepted + prior) / (elapsed + prior / rate.base), min(PATIENCE, 2 * rate.patience)
-        base = min(base, rate.per_second)
+        prior = PRIOR / 2**rate.strikes
+        base = (accepted + prior) / (elapsed + prior / rate.base)
+    patience = FIRST_PATIENCE if rate.slow_start else min(PATIENCE, 2 * rate.patience)
+    base = min(base, rate.per_second)
     base = max(SLOWEST, min(base, _fastest(ceiling)))
     pause = 1 / base
     begin = max(now, rate.next_start)
+    begins = max(begin + pause, until)
     return Rate(
-        next_start=max(begin + pause, until),
+        next_start=begins, begins=begins,
         per_second=base, since=max(begin, until), slow_start=0, base=base, patience=patience, epoch=rate.epoch + 1,
-        strikes=rate.strikes + 1 if start.number <= SOON else 0, line_end=rate.line_end)
+        strikes=min(STRIKES, rate.strikes + 1) if start.number <= SOON else max(0, rate.strikes - 1), line_end=rate.line_end)
 
 
 def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
