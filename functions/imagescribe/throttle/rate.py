@@ -15,10 +15,12 @@ BURST = 0.25
 PATIENCE, FIRST_PATIENCE = 20.0, 5.0
 POWER = 3.0
 SLOW_START_AGAIN = 0.8
-PRIOR = 4.0
+PRIOR = 2.0
 MAX_PAUSE = 12.0
 VERDICT = 0.3
-SOON, STRIKES, SIDE_BY_SIDE = 25, 3, 2
+SOON, STRIKES = 12, 3
+ALONE = 0.6
+FOUND = 1.25
 RESET_TRUSTED = 90.0
 IDLE = 60.0
 STRIDE = 0.55
@@ -51,7 +53,7 @@ class Start:
 
 
 def fresh(now: float, *, ceiling: float = 0.0) -> Rate:
-    return Rate(next_start=now, per_second=min(FIRST_RATE, _fastest(ceiling)), since=now)
+    return Rate(next_start=now, per_second=min(FIRST_RATE, _fastest(ceiling)), since=now, begins=now - 9)
 
 
 def acquire(
@@ -85,28 +87,26 @@ def acquire(
 
 
 def _taken(rate: Rate, fastest: float, *, grows: bool) -> Rate:
-    per_second, spacing, age, base = rate.per_second, 1 / rate.per_second, rate.age, rate.base
-    if rate.pause:
-        # the first after a pause: alone, until its refusal would be back
-        alone = max(spacing, VERDICT)
-        return replace(rate, next_start=rate.next_start + alone, calls=rate.calls + 1, pause=rate.pause if rate.calls == 0 else 0.0)
-    if grows:
-        if rate.slow_start:
-            per_second += 1
-        else:
-            age += min(spacing, BURST)
-            per_second = base * (1 + (age / rate.patience) ** POWER)
-    taken = replace(
-        rate, next_start=rate.next_start + spacing, per_second=min(per_second, fastest), age=age, calls=rate.calls + 1
-    )
-    if not rate.slow_start and age > SLOW_START_AGAIN * rate.patience and per_second < fastest:
-        return replace(taken, slow_start=1, refused=0)
-    return taken
+    per_second, spacing, age = rate.per_second, 1 / rate.per_second, rate.age
+    if rate.pause and rate.next_start <= rate.begins:
+        # The first call after a pause goes alone, until its refusal would be back.
+        return replace(rate, next_start=rate.next_start + max(spacing, ALONE), calls=rate.calls + 1)
+    slow_start, refused = rate.slow_start, rate.refused
+    if grows and rate.slow_start:
+        per_second = min(fastest, per_second + 1)
+    elif grows:
+        age += min(spacing, BURST)
+        per_second = min(fastest, rate.base * (1 + (age / rate.patience) ** POWER))
+        if age > SLOW_START_AGAIN * rate.patience and per_second < fastest:
+            slow_start, refused = 1, 0
+    return replace(rate, next_start=rate.next_start + spacing, per_second=per_second, age=age, calls=rate.calls + 1,
+        slow_start=slow_start, refused=refused, pause=0.0)
 
 
 def _restarted(rate: Rate, soonest: float) -> Rate:
     gap = soonest - rate.next_start
-    return replace(rate, next_start=soonest, since=rate.since + gap)
+    begins = soonest if rate.next_start <= rate.begins else rate.begins
+    return replace(rate, next_start=soonest, since=rate.since + gap, begins=begins)
 
 
 def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = None, ceiling: float = 0.0) -> Rate:
@@ -114,34 +114,35 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
         return rate
     until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
     accepted = start.number - 1 - rate.refused
-    is_known = start.at - rate.begins > VERDICT
-    counted = replace(rate, refused=rate.refused + 1)
-    if until <= now and accepted > 0:
-        if rate.slow_start and counted.refused < 2:
-            return counted
-        if rate.strikes >= STRIKES and (counted.refused < 3 or 5 * counted.refused < start.number):
-            return counted
-    if accepted <= 0 or not is_known:
-        pause = min(MAX_PAUSE, 2 * rate.pause or max(VERDICT, 1 / rate.per_second))
-        begins = max(rate.next_start, now + pause, until)
-        return replace(counted, epoch=rate.epoch + 1, calls=0, refused=0, pause=pause, begins=begins,
-            next_start=begins, slow_start=0, base=rate.base or rate.per_second, age=0.0)
-    elapsed = max(start.at - rate.since, 1e-3)
+    if start.at - rate.begins <= VERDICT:
+        return _blocked(rate, now, until, accepted)
+    rate = replace(rate, refused=rate.refused + 1)
+    if rate.slow_start and rate.refused < 2 and until <= now:
+        return rate
+    if rate.strikes >= STRIKES and (rate.refused < 3 or 5 * rate.refused < start.number) and until <= now:
+        return rate
+    elapsed = start.at - rate.since
     if rate.slow_start:
         base = max(rate.base, accepted / elapsed)
     else:
-        prior = PRIOR / 2**rate.strikes
-        base = (accepted + prior) / (elapsed + prior / rate.base)
-    patience = FIRST_PATIENCE if rate.slow_start else min(PATIENCE, 2 * rate.patience)
-    base = min(base, rate.per_second)
-    base = max(SLOWEST, min(base, _fastest(ceiling)))
-    pause = 1 / base
-    begin = max(now, rate.next_start)
-    begins = max(begin + pause, until)
+        base = (accepted + PRIOR) / (elapsed + PRIOR / rate.base)
+    is_new = base > FOUND * rate.base
+    base = max(SLOWEST, min(base, rate.per_second, _fastest(ceiling)))
+    ends = max(now, rate.next_start)
+    begins = max(ends + 1 / base, until)
     return Rate(
-        next_start=begins, begins=begins,
-        per_second=base, since=max(begin, until), slow_start=0, base=base, patience=patience, epoch=rate.epoch + 1,
+        next_start=begins, begins=begins, since=max(ends, until), per_second=base, base=base, slow_start=0,
+        patience=FIRST_PATIENCE if is_new else min(PATIENCE, 2 * rate.patience), epoch=rate.epoch + 1,
         strikes=min(STRIKES, rate.strikes + 1) if start.number <= SOON else max(0, rate.strikes - 1), line_end=rate.line_end)
+
+
+def _blocked(rate: Rate, now: float, until: float, accepted: int) -> Rate:
+    pause = min(MAX_PAUSE, max(2 * rate.pause, VERDICT, 1 / rate.per_second))
+    begins = max(rate.next_start, now + pause, until)
+    if rate.pause:
+        begins = max(now + pause, until)
+    return replace(rate, epoch=rate.epoch + 1, calls=max(0, accepted), refused=0, pause=pause, begins=begins,
+        next_start=begins, slow_start=0, base=rate.base or rate.per_second, age=0.0)
 
 
 def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
@@ -149,7 +150,7 @@ def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
         return rate
     spacing = 1 / rate.per_second
     is_last = start.at > rate.next_start - 1.5 * spacing
-    back = spacing if is_last or not ceiling else 0.0
+    back = rate.next_start - start.at if is_last else 0.0 if ceiling else spacing
     return replace(rate, next_start=rate.next_start - back, calls=rate.calls - 1)
 
 
