@@ -14,7 +14,7 @@ AHEAD_IN_SLOW_START = 0.15
 BURST = 0.25
 PATIENCE, FIRST_PATIENCE = 20.0, 5.0
 POWER = 3.0
-SLOW_START_AGAIN = 0.8
+SLOW_START_AGAIN = 1.0
 PRIOR = 2.0
 MAX_PAUSE = 12.0
 VERDICT = 0.3
@@ -36,8 +36,8 @@ class Rate:
     base: float = 0.0
     age: float = 0.0
     patience: float = FIRST_PATIENCE
-    epoch: int = 0
     calls: int = 0
+    mark: int = 0
     refused: int = 0
     begins: float = 0.0
     strikes: int = 0
@@ -49,7 +49,6 @@ class Rate:
 class Start:
     at: float
     number: int
-    epoch: int
 
 
 def fresh(now: float, *, ceiling: float = 0.0) -> Rate:
@@ -70,7 +69,7 @@ def acquire(
     if rate.next_start <= until:
         until = until if is_slow else rate.next_start + BLOCK
         while len(starts) < count and rate.next_start <= until:
-            starts.append(Start(rate.next_start, rate.calls + 1, rate.epoch))
+            starts.append(Start(rate.next_start, rate.calls + 1))
             rate = _taken(rate, _fastest(ceiling), grows=not is_dry)
     left = count - len(starts)
     if not left:
@@ -110,16 +109,17 @@ def _restarted(rate: Rate, soonest: float) -> Rate:
 
 
 def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = None, ceiling: float = 0.0) -> Rate:
-    if start.epoch != rate.epoch:
-        return rate
+    if start.at < rate.begins:
+        return replace(rate, refused=rate.refused + 1) if start.number > rate.mark else rate
     until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
-    accepted = start.number - 1 - rate.refused
+    calls = start.number - rate.mark
+    accepted = calls - 1 - rate.refused
     if start.at - rate.begins <= VERDICT:
-        return _blocked(rate, now, until, accepted)
+        return _blocked(rate, now, until)
     rate = replace(rate, refused=rate.refused + 1)
     if rate.slow_start and rate.refused < 2 and until <= now:
         return rate
-    if rate.strikes >= STRIKES and (rate.refused < 3 or 5 * rate.refused < start.number) and until <= now:
+    if rate.strikes >= STRIKES and (rate.refused < 3 or 5 * rate.refused < calls) and until <= now:
         return rate
     elapsed = start.at - rate.since
     if rate.slow_start:
@@ -132,21 +132,21 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
     begins = max(ends + 1 / base, until)
     return Rate(
         next_start=begins, begins=begins, since=max(ends, until), per_second=base, base=base, slow_start=0,
-        patience=FIRST_PATIENCE if is_new else min(PATIENCE, 2 * rate.patience), epoch=rate.epoch + 1,
-        strikes=min(STRIKES, rate.strikes + 1) if start.number <= SOON else max(0, rate.strikes - 1), line_end=rate.line_end)
+        patience=FIRST_PATIENCE if is_new else min(PATIENCE, 2 * rate.patience), calls=rate.calls, mark=rate.calls,
+        strikes=min(STRIKES, rate.strikes + 1) if calls <= SOON else max(0, rate.strikes - 1), line_end=rate.line_end)
 
 
-def _blocked(rate: Rate, now: float, until: float, accepted: int) -> Rate:
+def _blocked(rate: Rate, now: float, until: float) -> Rate:
     pause = min(MAX_PAUSE, max(2 * rate.pause, VERDICT, 1 / rate.per_second))
     begins = max(rate.next_start, now + pause, until)
     if rate.pause:
         begins = max(now + pause, until)
-    return replace(rate, epoch=rate.epoch + 1, calls=max(0, accepted), refused=0, pause=pause, begins=begins,
+    return replace(rate, refused=rate.refused + 1, pause=pause, begins=begins,
         next_start=begins, slow_start=0, base=rate.base or rate.per_second, age=0.0)
 
 
 def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
-    if start.epoch != rate.epoch:
+    if start.at < rate.begins:
         return rate
     spacing = 1 / rate.per_second
     is_last = start.at > rate.next_start - 1.5 * spacing
