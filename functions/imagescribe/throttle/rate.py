@@ -8,13 +8,13 @@ from math import floor
 FIRST_RATE = 2.0
 SLOWEST, FASTEST = 1 / 12, 200.0
 PREPARATION = 0.1
-AHEAD = 1.0
+AHEAD = 1.3
 BLOCK = 1.0
-AHEAD_IN_SLOW_START = 0.15
+AHEAD_IN_SLOW_START = 0.05
 BURST = 0.25
-PATIENCE, FIRST_PATIENCE = 20.0, 5.0
-POWER = 3.0
-SLOW_START_AGAIN = 1.0
+PATIENCE, FIRST_PATIENCE = 40.0, 10.0
+POWER = 1.5
+SLOW_START_AGAIN = 0.5
 PRIOR = 2.0
 MAX_PAUSE = 12.0
 VERDICT = 0.3
@@ -133,7 +133,7 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
     return Rate(
         next_start=begins, begins=begins, since=max(ends, until), per_second=base, base=base, slow_start=0,
         patience=FIRST_PATIENCE if is_new else min(PATIENCE, 2 * rate.patience), calls=rate.calls, mark=rate.calls,
-        strikes=min(STRIKES, rate.strikes + 1) if calls <= SOON else max(0, rate.strikes - 1), line_end=rate.line_end)
+        strikes=rate.strikes if rate.slow_start else min(STRIKES, rate.strikes + 1) if calls <= SOON else max(0, rate.strikes - 1), line_end=rate.line_end)
 
 
 def _blocked(rate: Rate, now: float, until: float) -> Rate:
