@@ -17,9 +17,9 @@ def main() -> None:
     scenarios = TUNED if given.half == "tuned" else UNSEEN
     first, step = {"tuned": (0, 2), "unseen": (1, 2), "all": (0, 1)}[given.half]
     print(
-        "| limit, pictures | share (to reach) | 2nd half | 429 (at most) | recovers | receives | requests | billed s | |"
+        "| limit a minute, images | share (to reach) | 2nd half | 429 (at most) | recovers | receives | requests | billed |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"{8 * '|---'}|---|")
     for scenario in scenarios:
         if given.rows and not any(all(word in scenario.name for word in row.split()) for row in given.rows):
             continue
@@ -42,7 +42,7 @@ def _line(scenario: Scenario, figures: Figures) -> str:
         recovered,
         f"{figures.receives:.1f}",
         f"{figures.requests:.2f}",
-        f"{figures.billed:.2f}",
+        f"{figures.billed:.2f} s",
         ("met" if is_met else "**missed**") if has_target else "",
     )
     return f"| {' | '.join(cells)} |"

@@ -82,7 +82,9 @@ class Batches:
         while under_way[0]:
             yield 0.05
 
-    def _image(self, world: World, throttle: Throttle, message: int, permit: Permit, under_way: list[int]) -> Steps[None]:
+    def _image(
+        self, world: World, throttle: Throttle, message: int, permit: Permit, under_way: list[int]
+    ) -> Steps[None]:
         yield world.about(BEFORE)
         if not world.claim(message):
             yield from self._ask(world, lambda: throttle.release(permit))
@@ -113,7 +115,5 @@ class Batches:
     def _throttle(self, world: World, place: int) -> Throttle:
         if place not in self._throttles:
             item = stand_in(self.item)
-            self._throttles[place] = Throttle(
-                item, ceiling=self._ceiling, clock=lambda: world.now, random=self._random
-            )
+            self._throttles[place] = Throttle(item, ceiling=self._ceiling, clock=lambda: world.now, random=self._random)
         return self._throttles[place]

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from statistics import median
 
+from tests.bench.throttle.batches import Batches
 from tests.bench.throttle.endpoint import (
     LATENCY,
     FixedWindow,
@@ -16,7 +17,6 @@ from tests.bench.throttle.endpoint import (
     TokenBucket,
     Unlimited,
 )
-from tests.bench.throttle.batches import Batches
 from tests.bench.throttle.world import World
 
 IDLE_BETWEEN = 3600.0  # s between the run that finds a limit and the one that knows it
