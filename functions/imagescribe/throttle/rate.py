@@ -13,9 +13,9 @@ second and an answer in four.
   little, so two at the old rate are counted along. Calls that were permitted before a decrease belong to the
   congestion that it answered. `doubles_in` is 10 s after a slow start that found more, and doubles up to 40.
 - **Blocked.** Refused at once after a pause: nothing was accepted that could be measured. The rate stays; the pause
-  doubles, up to 12 s or until the answer said. One call goes after it, the others when it is not refused.
-- **Spurious refusals** come whatever the rate is. After four decreases in a row that each were refused again within
-  twenty calls, a congestion is more than a fifth of the calls.
+  doubles, up to 12 s or as long as the answer said. One call goes after it, the others if that is not refused.
+- **Spurious refusals** come whatever the rate is: after four decreases in a row that were each refused again within
+  twenty calls, a congestion is a fifth of the calls.
 
 Who gets no start within a second comes back at a time of its own, in order, twice as often as there are starts, so
 that none stays unused unless most images need no call. A batch gets a second's worth of starts or none: a single one
@@ -136,19 +136,14 @@ def acquire(
 def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = None, ceiling: float = 0.0) -> Rate:
     """Return what the state becomes by a 429.
 
-    Parameters
-    ----------
-    start
-        What the refused call was permitted by.
-    reset_at
-        The time that the answer gave for the limit's reset, if any.
+    `start` is what the call was permitted by, `reset_at` the time that the answer gave for the limit's reset, if any.
     """
     if start.number > rate.since_calls:
         rate = replace(rate, refused=rate.refused + 1)
     if start.at < rate.resumed_at:
         return rate
     reset = min(reset_at or now, now + RESET_TRUSTED)
-    if start.at <= rate.resumed_at + VERDICT:
+    if start.at <= rate.resumed_at + VERDICT or rate.refused >= start.number - rate.since_calls:
         pause = min(MAX_PAUSE, max(2 * rate.pause, VERDICT, 1 / rate.per_second))
         resumed_at = max(rate.next_start, now + pause, reset)
         blocked = replace(rate, next_start=resumed_at, resumed_at=resumed_at, pause=pause)
@@ -164,8 +159,8 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
 def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
     """Return the state without a call that was not made: the next in line starts in its place.
 
-    Where it is not the last start the schedule moves up by one instead. A time that another one holds may so be given
-    twice, but not where an operator counts; a bucket has stored the call that was not made.
+    Where it is not the last start the schedule moves up by one instead, but not under a ceiling: a time that another
+    one holds may so be given twice, and only a bucket has stored the call that was not made.
     """
     if start.at < rate.resumed_at:
         return rate

@@ -17,9 +17,9 @@ def main() -> None:
     scenarios = TUNED if given.half == "tuned" else UNSEEN
     first, step = {"tuned": (0, 2), "unseen": (1, 2), "all": (0, 1)}[given.half]
     print(
-        "| limit a minute, images | share (to reach) | 2nd half | 429 (at most) | recovers | receives | requests | billed |"
+        "| a minute, images | share (to reach) | 2nd half | 429 (at most) | recovers | receives | requests | billed | |"
     )
-    print(f"{8 * '|---'}|---|")
+    print("|---" * 9 + "|")
     for scenario in scenarios:
         if given.rows and not any(all(word in scenario.name for word in row.split()) for row in given.rows):
             continue

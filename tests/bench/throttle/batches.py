@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from imagescribe.batch import MAX_NEAR_SECONDS, QUEUE_SECONDS
@@ -64,7 +65,7 @@ class Batches:
             world.put_back(message, world.now + CLAIMED_WAIT * self._random.uniform(0.5, 1.0))
         under_way, give_up_at = [0], world.now + MAX_NEAR_SECONDS
         while calling:
-            answers = yield from self._ask(world, lambda calling=calling: throttle.acquire(len(calling)))
+            answers = yield from self._ask(world, partial(throttle.acquire, len(calling)))
             retries: list[tuple[int, RetryAt]] = []
             for message, answer in zip(calling, answers, strict=True):
                 if isinstance(answer, Permit):
