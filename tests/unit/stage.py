@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from threading import Lock
@@ -44,8 +44,7 @@ MAX_ROUNDS = 500
 
 def steady(next_start: float, per_second: float) -> rates.Rate:
     """A rate that has found its limit."""
-    fresh = rates.fresh(next_start)
-    return replace(fresh, spacing=1 / per_second, kept_rate=per_second, step_at=1e12, phase=int(rates.Phase.KEEPING))
+    return rates.Rate(next_start, per_second, since=next_start, slow_start=False, base=per_second, doubles_in=1e12)
 
 
 class CrashError(BaseException):
