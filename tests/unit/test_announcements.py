@@ -1,4 +1,4 @@
-"""Every end of an image is an event: sent at least once, after its record, and never for what another upload overtook."""
+"""Every end of an image is an event: sent at least once, after its record, and not for what another upload overtook."""
 
 from __future__ import annotations
 

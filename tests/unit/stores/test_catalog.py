@@ -223,12 +223,12 @@ def test_a_deletion_takes_the_record_out_unless_it_is_of_a_newer_event(
 ) -> None:
     catalog.open(upload)
     describe(catalog, upload)
-    catalog.remove(make_deletion(key=upload.key, sequencer=sequencer))
+    assert catalog.remove(make_deletion(key=upload.key, sequencer=sequencer)) is is_removed
     assert (record(upload) == {}) is is_removed
 
 
 def test_a_deletion_of_what_is_not_in_the_catalog_is_nothing(catalog: Catalog, upload: Upload) -> None:
-    catalog.remove(make_deletion(key=upload.key))
+    assert not catalog.remove(make_deletion(key=upload.key))
 
 
 def test_a_failing_table_is_not_taken_for_a_newer_event(catalog: Catalog, dynamodb: DynamoDBClient) -> None:
