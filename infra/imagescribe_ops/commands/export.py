@@ -116,7 +116,8 @@ def export(
             "--local": local,
         }
         _run(run, files, steps, lambda: _way_on(run.cursor, query, places))
-    steps.say(f"Exported {run.written:,} of {run.read:,} records{f' to {path}' if path else ''}.")
+    if sinks[-1] is not folder:
+        steps.say(f"Exported {run.written:,} of {run.read:,} records{f' to {path}' if path else ''}.")
     if folder:
         left_out = f"; {folder.left_out:,} pictures have none" if folder.left_out else ""
         steps.say(f"{folder.written:,} sidecars are in {sidecars}{left_out}.")
@@ -136,7 +137,6 @@ def _run(run: Export, files: ExitStack, steps: Steps, way_on: Callable[[], list[
     """Run an export; where it is stopped, complete its files as far as it came and say how to go on."""
     try:
         with steps, interruptible():
-            steps.begin("Exporting")
             run.run()
             with shielded():
                 files.close()
@@ -159,6 +159,7 @@ def _run(run: Export, files: ExitStack, steps: Steps, way_on: Callable[[], list[
 
 
 def _progress(steps: Steps) -> Callable[[Export], None]:
+    steps.begin("Exporting")
     began = time.monotonic()
 
     def show(export: Export) -> None:
