@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from imagescribe_ops.simulator import ScriptedAnswer
 from imagescribe_ops.stack import read_outputs
 from tests import event_schemas
 from tests.factories import ROOT
+from tests.stack import bodies
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, events_client
 from tests.stack.pictures import picture
@@ -24,12 +26,18 @@ type Events = Callable[[str], list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def events(stack: Deployment) -> Iterator[Events]:
+    with received(stack, "ends-of-images") as events:
+        yield events
+
+
+@contextmanager
+def received(stack: Deployment, name: str) -> Iterator[Events]:
     """What comes into a queue of one's own from a rule for all that the stack sends."""
     client = events_client(stack.stack.cloud)
-    url = stack.sqs.create_queue(QueueName="ends-of-images")["QueueUrl"]
+    url = stack.sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     pattern = {"source": ["imagescribe"], "detail": {"bucket": [stack.bucket]}}
-    rule = client.put_rule(Name="ends-of-images", EventPattern=json.dumps(pattern))["RuleArn"]
+    rule = client.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
@@ -39,7 +47,7 @@ def events(stack: Deployment) -> Iterator[Events]:
     }
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     stack.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-    client.put_targets(Rule="ends-of-images", Targets=[{"Id": "queue", "Arn": arn}])
+    client.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
     received: list[dict[str, Any]] = []
 
     def of_key(key: str) -> list[dict[str, Any]]:
@@ -50,8 +58,8 @@ def events(stack: Deployment) -> Iterator[Events]:
         return [event for event in received if event["detail"]["key"] == key]
 
     yield of_key
-    client.remove_targets(Rule="ends-of-images", Ids=["queue"])
-    client.delete_rule(Name="ends-of-images")
+    client.remove_targets(Rule=name, Ids=["queue"])
+    client.delete_rule(Name=name)
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +124,22 @@ def test_an_announcement_that_could_not_be_made_is_made_later(stack: Deployment,
     stack.until(lambda: events(key), "an Image Described event")
     assert stack.billed(key) == 1
     assert stack.letters_of(key) == []
+
+
+def test_an_image_that_crashes_the_function_is_announced_as_dead(stacks: Stacks) -> None:
+    stack = stacks.deploy("crashes", ExistingBucketName=stacks.bucket("pictures-that-crash"))
+    upload = stack.put("crashes.png", picture())
+    stack.sqs.send_message(  # as SQS moves it, for the fourth time
+        QueueUrl=stack.outputs.dead_letter_queue_url,
+        MessageBody=bodies.eventbridge(upload),
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": "3"}},
+    )
+    with received(stack, "crashes") as events:
+        stack.lambda_functions.invoke(FunctionName=stack.outputs.recover_function_name)
+        (event,) = stack.until(partial(events, upload.key), "an Image Dead event")
+    event_schemas.check(event)
+    assert (event["detail-type"], event["detail"]["reason"]) == ("Image Dead", "crash")
+    record = stack.record(upload.key)
+    assert record is not None
+    assert (record["status"], record["error"]) == ("dead", event["detail"]["error"])
+    assert stack.until_dead(upload.key).reason == "crash"
