@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -17,24 +18,14 @@ from rich.console import Console
 
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView
-from imagescribe_ops.commands.base import (
-    LocalOption,
-    ProfileOption,
-    RegionOption,
-    StackOption,
-    app,
-    complain,
-    connect,
-)
-from imagescribe_ops.commands.operate import utf8
-from imagescribe_ops.display import Steps, cut, safe
+from imagescribe_ops.commands.base import READ, StackOptions, app, complain, on_stack, program, utf8
+from imagescribe_ops.display import Steps, cut, print_json, safe
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.export.export import Cursor, Export, Query, Sink, TornError
 from imagescribe_ops.export.parquet import Parquet
 from imagescribe_ops.export.sidecars import Sidecars
 from imagescribe_ops.export.texts import Csv, JsonLines, Output
 from imagescribe_ops.local.processes import Interrupted, interruptible, shielded
-from imagescribe_ops.stack import DEFAULT_STACK, StackOutputs
 
 
 class Form(StrEnum):
@@ -45,8 +36,10 @@ class Form(StrEnum):
     PARQUET = "parquet"
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
+@on_stack
 def export(
+    options: StackOptions,
     *,
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
     since: Annotated[
@@ -69,10 +62,6 @@ def export(
     after: Annotated[
         str, typer.Option(metavar="CURSOR", help="Go on where an export stopped that printed this cursor.")
     ] = "",
-    stack: StackOption = DEFAULT_STACK,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    local: LocalOption = False,
 ) -> None:
     """Write the catalog's records to a file: JSON Lines, CSV or Parquet, in the order of their keys.
 
@@ -94,8 +83,9 @@ def export(
     path = None if output is None or str(output) == "-" else output
     if form is Form.PARQUET and path is None:
         raise typer.BadParameter("Parquet goes into a file: add -o FILE", param_hint="--format")
-    connection = connect(stack, region, profile, local=local)
-    outputs = StackOutputs.read(connection, stack)
+    if options.as_json and (path or sidecars) is None:
+        raise typer.BadParameter("tells what was done, and needs -o FILE or --sidecars", param_hint="--json")
+    connection, outputs = options.outputs()
     query = Query(outputs.bucket_name, utf8(prefix, "--prefix"), status, since.isoformat() if since else "", form)
     cursor = Cursor.decoded(utf8(after, "--after"), query) if after else Cursor()
     steps = Steps(Console(stderr=True, highlight=False, soft_wrap=True))
@@ -107,20 +97,15 @@ def export(
         is_on_terminal = sinks[-1] is not folder and path is None and sys.stdout.isatty()
         view = CatalogView(connection, outputs.catalog_table_name)
         run = Export(view, query, sinks, cursor, _nothing if is_on_terminal else _progress(steps))
-        places: dict[str, object] = {
-            "-o": "ANOTHER-FILE" if form is Form.PARQUET else output,
-            "--sidecars": sidecars,
-            "--stack": stack if stack != DEFAULT_STACK else None,
-            "--region": region,
-            "--profile": profile,
-            "--local": local,
-        }
-        _run(run, files, steps, lambda: _way_on(run.cursor, query, places))
-    if sinks[-1] is not folder:
-        steps.say(f"Exported {run.written:,} of {run.read:,} records{f' to {path}' if path else ''}.")
-    if folder:
-        left_out = f"; {folder.left_out:,} pictures have none" if folder.left_out else ""
-        steps.say(f"{folder.written:,} sidecars are in {sidecars}{left_out}.")
+        stopped = _run(run, files, steps, options)
+    told = Told(run, query, path, output, folder, sidecars, options)
+    if options.as_json:
+        print_json(told.as_json(is_complete=not stopped))
+    else:
+        for line in told.way_on() if stopped else told.summary():
+            steps.say(line)
+    if stopped:
+        raise typer.Exit(stopped)
 
 
 def _file(form: Form, path: Path | None, cursor: Cursor, files: ExitStack) -> Sink:
@@ -133,8 +118,8 @@ def _file(form: Form, path: Path | None, cursor: Cursor, files: ExitStack) -> Si
     return Csv(output, is_file=path is not None) if form is Form.CSV else JsonLines(output)
 
 
-def _run(run: Export, files: ExitStack, steps: Steps, way_on: Callable[[], list[str]]) -> None:
-    """Run an export; where it is stopped, complete its files as far as it came and say how to go on."""
+def _run(run: Export, files: ExitStack, steps: Steps, options: StackOptions) -> int:
+    """Run an export; return the status to end with where it was stopped. Its files are complete as far as it came."""
     try:
         with steps, interruptible():
             run.run()
@@ -146,16 +131,12 @@ def _run(run: Export, files: ExitStack, steps: Steps, way_on: Callable[[], list[
     except Interrupted as interrupted:
         files.close()
         steps.say(f"Stopped by {interrupted}.")
-        status = 128 + interrupted.signal_number
+        return 128 + interrupted.signal_number
     except OperationError as error:
         files.close()
-        complain(error)
-        status = 1
-    else:
-        return
-    for line in way_on():
-        steps.say(line)
-    raise typer.Exit(status)
+        complain(error, str(options))
+        return 1
+    return 0
 
 
 def _progress(steps: Steps) -> Callable[[Export], None]:
@@ -174,12 +155,55 @@ def _nothing(_export: Export) -> None:
     """Show no progress, where the records go to the same terminal."""
 
 
-def _way_on(cursor: Cursor, query: Query, places: Mapping[str, object]) -> list[str]:
-    """Return lines with the command that goes on where an export stopped."""
-    if not cursor.key:
-        return ["Nothing was written yet."]
-    options = {"--prefix": query.prefix, "--status": query.status, "--since": query.since and f"{query.since}Z"}
-    words = ["imagescribe", "export", "--format", query.form]
-    for name, value in {**options, **places, "--after": cursor.encoded(query)}.items():
-        words += [name] if value is True else [name, str(value)] if value else []
-    return ["Go on where it stopped with:", f"  {shlex.join(words)}"]
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of an export in the end."""
+
+    run: Export
+    query: Query
+    path: Path | None
+    output: Path | None
+    folder: Sidecars | None
+    directory: Path | None
+    options: StackOptions
+
+    def summary(self) -> list[str]:
+        """Return what was done."""
+        lines = []
+        if self.folder is None or self.output:
+            place = f" to {self.path}" if self.path else ""
+            lines.append(f"Exported {self.run.written:,} of {self.run.read:,} records{place}.")
+        if self.folder:
+            left_out = f"; {self.folder.left_out:,} pictures have none" if self.folder.left_out else ""
+            lines.append(f"{self.folder.written:,} sidecars are in {self.directory}{left_out}.")
+        return lines
+
+    def way_on(self) -> list[str]:
+        """Return the command that goes on where the export stopped."""
+        if not self.run.cursor.key:
+            return ["Nothing was written yet."]
+        query = self.query
+        given = {
+            "--format": query.form,
+            "--prefix": query.prefix,
+            "--status": query.status,
+            "--since": query.since and f"{query.since}Z",
+            "-o": "ANOTHER-FILE" if query.form == Form.PARQUET else self.output,
+            "--sidecars": self.directory,
+            "--after": self.run.cursor.encoded(query),
+        }
+        words = [word for name, value in given.items() if value for word in (name, str(value))]
+        own = f" {self.options}" if str(self.options) else ""
+        return ["Go on where it stopped with:", f"  {program()} export{own} {shlex.join(words)}"]
+
+    def as_json(self, *, is_complete: bool) -> dict[str, object]:
+        """Return the same for a program."""
+        folder = self.folder
+        return {
+            "complete": is_complete,
+            "cursor": "" if is_complete or not self.run.cursor.key else self.run.cursor.encoded(self.query),
+            "read": self.run.read,
+            "written": self.run.written,
+            "file": str(self.path) if self.path else "",
+            "sidecars": {"written": folder.written, "left_out": folder.left_out} if folder else None,
+        }

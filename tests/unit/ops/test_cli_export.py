@@ -59,6 +59,12 @@ def run(*arguments: object, ends_with: int = 0) -> Result:
     return result
 
 
+def way_on(said: str) -> list[str]:
+    """The arguments of the command that goes on, as it was said."""
+    words = shlex.split(said.splitlines()[-1])
+    return words[words.index("export") + 1 :]
+
+
 def keys(result: Result) -> list[str]:
     return [json.loads(line)["key"] for line in result.stdout.splitlines()]
 
@@ -112,6 +118,19 @@ def test_sidecars_and_a_file_are_written_together(tmp_path: Path) -> None:
     assert (tmp_path / "captions" / "=cmd.txt").is_file()
 
 
+def test_as_json_it_tells_what_was_done(tmp_path: Path) -> None:
+    result = run("--json", "-o", tmp_path / "out.jsonl", "--sidecars", tmp_path / "captions", "--prefix", "b/")
+    assert json.loads(result.stdout) == {
+        "complete": True,
+        "cursor": "",
+        "read": 2,
+        "written": 2,
+        "file": str(tmp_path / "out.jsonl"),
+        "sidecars": {"written": 1, "left_out": 0},
+    }
+    assert run("--json", ends_with=2).stdout == ""
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -151,9 +170,7 @@ def test_a_lost_connection_is_said_with_the_command_that_goes_on(
     assert "AWS could not be reached" in said
 
     monkeypatch.setattr(CatalogView, "walk", walk)
-    command = shlex.split(said.splitlines()[-1])
-    assert command[:2] == ["imagescribe", "export"]
-    run(*command[2:])
+    run(*way_on(said))
     assert [json.loads(line)["key"] for line in path.read_text(encoding="utf-8").splitlines()] == keys(run())
 
 
@@ -161,7 +178,7 @@ SLOW = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from types import SimpleNamespace
-from imagescribe_ops.commands import export, main
+from imagescribe_ops.commands import base, export, main
 from tests.unit.ops.export.catalogs import LargeTable
 
 class SlowTable(LargeTable):
@@ -171,10 +188,8 @@ class SlowTable(LargeTable):
 
 table = SlowTable(5_000)
 table.seconds = float(sys.argv.pop(1))
-export.connect = lambda *names, **options: None
-export.StackOutputs = SimpleNamespace(
-    read=lambda *names: SimpleNamespace(bucket_name="pictures", catalog_table_name="catalog")
-)
+parts = SimpleNamespace(bucket_name="pictures", catalog_table_name="catalog")
+base.StackOptions.outputs = lambda options: (None, parts)
 export.CatalogView = lambda *names: table.view()
 main.main()
 """
@@ -201,8 +216,7 @@ def test_ctrl_c_ends_it_with_a_cursor_that_goes_on_without_doubles_or_gaps(
     assert f"Stopped by {number.name}." in said
     assert 0 < path.stat().st_size < 5_000 * 1_000
 
-    command = shlex.split(said.splitlines()[-1])
-    gone_on = process(0.0, *command[2:])
+    gone_on = process(0.0, *way_on(said))
     assert gone_on.wait(timeout=60) == 0, gone_on.communicate()
     text = path.read_text(encoding="utf-8-sig")
     numbers = [int(found) for found in re.findall(r"s3://pictures/(\d{8})\.png", text)]
