@@ -10,12 +10,12 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.aws.eventbridge import ImageDescribed
 from imagescribe.aws.s3 import ObjectHead, Objects, skip_reason
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.log import logger
+from imagescribe.model.announcements import Announcement, DetailType
 from imagescribe.model.answers import (
     AccountFault,
     Answer,
@@ -111,8 +111,7 @@ class Pipeline:
             inspected_at = self.clock()
             head = self.objects.inspect(job.event)
             if head is None:
-                self.catalog.remove(job.event)
-                return Done("the object is gone")
+                return self._gone(job)
             if head.size == 0 and job.event.key.endswith("/"):
                 return Done("a folder of the console")
             upload = job.event if isinstance(job.event, Upload) else _uncovered(job.event, head, job.known)
@@ -193,8 +192,8 @@ class Pipeline:
                 attempts += 1
                 if attempts < self.settings.max_attempts:
                     return self._wait(upload, attempts, Deferred(self.clock() + self._backoff(attempts), detail))
-                self.catalog.give_up(upload, Status.DEAD, detail, attempts)
-                return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}")
+                announces = self.give_up(upload, Reason.TRANSIENT, detail, attempts)
+                return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
         self, upload: Upload, attempts: int, description: Description, ends_at: float, inspected_at: float
@@ -203,8 +202,9 @@ class Pipeline:
         prompt = description.prompt
         if prompt is None:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
-            self.catalog.give_up(upload, Status.DEAD, detail, attempts)
-            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {error_words(description.body)[:200]}")
+            announces = self.give_up(upload, Reason.UNREADABLE, detail, attempts)
+            words = error_words(description.body)[:200]
+            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
             return self._overwritten(upload)
         tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
@@ -216,14 +216,21 @@ class Pipeline:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
                 self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
             return Done("stale: a later event has a record")
-        return Done("described", ImageDescribed(upload, prompt))
+        return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt))
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""
         if not self._is_current(upload):
             return self._overwritten(upload)
-        self.catalog.give_up(upload, status, reason, attempts)
-        return Done(status)
+        if not self.catalog.give_up(upload, status, reason, attempts):
+            return Done("stale: a later event has a record")
+        return Done(status, Announcement.of_status(upload, status, error=reason))
+
+    def give_up(self, upload: Upload, reason: Reason, error: str, attempts: int | None) -> Announcement | None:
+        """Record that an image is dead, and return what there is to announce: nothing where the record is not its."""
+        if not self.catalog.give_up(upload, Status.DEAD, error, attempts):
+            return None
+        return Announcement.of_status(upload, Status.DEAD, reason=reason, error=error)
 
     def _wait(self, upload: Upload, attempts: int, deferred: Deferred) -> Outcome:
         if not self.catalog.wait(upload, deferred, attempts):
@@ -233,8 +240,18 @@ class Pipeline:
     def _overwritten(self, upload: Upload) -> Outcome:
         """Leave an image to the event of whoever overwrote or deleted it."""
         # That event may be done already: then nobody else would take out a record that was opened after it.
-        self.catalog.remove(upload)
-        return Done("overwritten or deleted meanwhile, with an event of its own")
+        removed = self.catalog.remove(upload)
+        result = "overwritten or deleted meanwhile, with an event of its own"
+        return Done(result, Announcement(DetailType.REMOVED, upload) if removed else None)
+
+    def _gone(self, job: Job) -> Outcome:
+        """Take out the record of an object that is gone."""
+        removed = self.catalog.remove(job.event)
+        # If an earlier delivery of this very message took it out, the event may not have been sent. Uploads come back
+        # for having waited, too: one whose event was refused has its record again.
+        is_repeated = isinstance(job.event, Deletion) and not job.is_first and job.known.record is None
+        announces = Announcement(DetailType.REMOVED, job.event) if removed or is_repeated else None
+        return Done("the object is gone", announces)
 
     def _is_current(self, upload: Upload, deadline: float = 0.0) -> bool:
         """Whether the object is still this upload; tried until the deadline, after a call whose answer hangs on it."""
@@ -276,9 +293,10 @@ class Pipeline:
 def already_done(upload: Upload, ended: AlreadyFinal | Stale, *, is_first: bool) -> Done:
     """Return what is left to do for an upload that came to its end before."""
     match ended:
-        case AlreadyFinal(status, prompt):
+        case AlreadyFinal(status, prompt, error):
             # If that was in an earlier delivery of this very message, the event may not have been sent.
-            return Done(status, ImageDescribed(upload, prompt) if prompt and not is_first else None)
+            announces = None if is_first else Announcement.of_status(upload, status, prompt=prompt, error=error)
+            return Done(status, announces)
         case Stale():
             return Done("stale: a later event has a record")
 

@@ -1,4 +1,8 @@
-"""What happens every minute without a person: intake follows the breaker, and retryable dead letters come back."""
+"""What happens every minute without a person: intake follows the breaker, and retryable dead letters come back.
+
+A dead letter that the describe function did not make (SQS moved a message with which it crashed again and again) is
+written to its image's record and announced here, once it stays.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from imagescribe.aws.dead_letters import DeadLetters
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imagescribe.aws.dead_letters import DeadLetter, DeadLetters
+from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.mappings import Mappings
+from imagescribe.errors import MalformedMessageError
+from imagescribe.log import logger
+from imagescribe.model.announcements import Announcement
+from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.outcomes import Deferred
+from imagescribe.stores.catalog import Catalog, Opened, Status
 from imagescribe.stores.notebook import Notebook, Notes
 from imagescribe.throttle import RetryAt, Throttle
 
@@ -51,6 +64,8 @@ class Recovery:
     notebook: Notebook
     mappings: Mappings
     dead_letters: DeadLetters
+    catalog: Catalog
+    announcements: Announcements
     clock: Callable[[], float] = time.time
 
     def run(self) -> Recovered:
@@ -80,6 +95,25 @@ class Recovery:
         # well: it may be the only message that is left.
         breaker = self.throttle.state().breaker
         most = 1 if breaker.open_until or breaker.failures else MAX_REDRIVES_A_RUN
-        redriven = self.dead_letters.redrive(lambda dead_letter: dead_letter.is_retryable(now), most)
+        redriven = self.dead_letters.redrive(lambda each: each.is_retryable(now), most, bury=self._bury)
         self.notebook.note_dead_letters(UNKNOWN if redriven.more else depth - redriven.by_reason.total(), now)
         return {str(reason): count for reason, count in redriven.by_reason.items()}
+
+    def _bury(self, dead_letter: DeadLetter) -> bool:
+        """Record and announce that the images of a dead letter are dead; False where that has to be tried again."""
+        try:
+            uploads = [event for event in parse_body(dead_letter.body) if isinstance(event, Upload)]
+            ended = [upload for upload in uploads if self._give_up(upload, dead_letter.detail)]
+            facts = {"reason": dead_letter.reason, "error": dead_letter.detail}
+            errors = self.announcements.send([Announcement.of_status(each, Status.DEAD, **facts) for each in ended])
+        except MalformedMessageError:
+            return True  # it tells of no image
+        except (ClientError, BotoCoreError):
+            logger.exception("an image could not be given up", extra={"message_id": dead_letter.message_id})
+            return False
+        return not any(errors)
+
+    def _give_up(self, upload: Upload, error: str) -> bool:
+        # What crashed may not have come as far as the record.
+        opened = self.catalog.open(upload, Deferred(self.clock(), error))
+        return isinstance(opened, Opened) and self.catalog.give_up(upload, Status.DEAD, error, attempts=None)

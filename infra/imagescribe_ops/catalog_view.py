@@ -159,14 +159,19 @@ class CatalogView:
             records = [record for record in records if record.status == status]
         return Page(records=records, more=bool(limit) and len(wanted) > limit)
 
-    def walk(self, bucket: str, prefix: str = "") -> Iterator[ImageRecord]:
+    def walk(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[ImageRecord]:
         """Yield all records under a prefix in the order of their keys, holding only some hundreds of them at a time.
 
         A record that was changed in the last moment may be yielded as it was before.
+
+        Parameters
+        ----------
+        after
+            A key under the prefix, of an image that need not be there any more: only what comes after it.
         """
         with ThreadPoolExecutor(WALK_SIDE_BY_SIDE) as pool:
             ahead: deque[Future[list[ImageRecord]]] = deque()
-            for batch in batched(self._by_key(bucket, prefix), BATCH_GET_LIMIT, strict=False):
+            for batch in batched(self._by_key(bucket, prefix, after), BATCH_GET_LIMIT, strict=False):
                 ahead.append(pool.submit(self.get_many, batch))
                 if len(ahead) > WALK_SIDE_BY_SIDE:
                     yield from ahead.popleft().result()
@@ -204,18 +209,23 @@ class CatalogView:
             time.sleep(SystemRandom().uniform(0, min(2.0, 0.05 * 2**attempt)))
         raise OperationError("DynamoDB is too busy to answer.", "Try again in a minute, or ask for fewer with --limit.")
 
-    def _by_key(self, bucket: str, prefix: str) -> Iterator[str]:
+    def _by_key(self, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
         condition, values, names = "#b = :b", {":b": {"S": bucket}}, {"#b": "bucket"}
         if prefix:
             condition += " AND begins_with(#k, :k)"
             values[":k"] = {"S": prefix}
             names["#k"] = "key"
+        start: dict[str, Any] = {}
+        if after:
+            place = {"bucket": bucket, "key": after, "image": f"s3://{bucket}/{after}"}
+            start["ExclusiveStartKey"] = {name: {"S": value} for name, value in place.items()}
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName="by-key",
             KeyConditionExpression=condition,
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
+            **start,
         )
         for page in pages:
             for item in page["Items"]:

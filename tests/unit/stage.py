@@ -133,7 +133,9 @@ class Bus:
                 "FailedEntryCount": len(entries),
                 "Entries": [{"ErrorCode": "ThrottlingException"} for _ in entries],
             }
-        self.events += [json.loads(entry["Detail"]) for entry in entries]
+        self.events += [
+            {"detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])} for entry in entries
+        ]
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]}
 
 
@@ -404,8 +406,17 @@ class Stage:
         return {tag["Key"]: tag["Value"] for tag in tag_set}
 
     def announced(self) -> list[tuple[str, str]]:
-        """Image and prompt of each event."""
-        return [(event["image"], event["prompt"]) for event in self.bus.client.events]
+        """Image and prompt of each `Image Described` event."""
+        details = [each["detail"] for each in self.bus.client.events if each["detail-type"] == "Image Described"]
+        return [(detail["image"], detail["prompt"]) for detail in details]
+
+    def ends(self, event: Upload | Deletion) -> list[str]:
+        """What was announced of an image, in order: `Described` for `Image Described`."""
+        return [
+            each["detail-type"].removeprefix("Image ")
+            for each in self.bus.client.events
+            if each["detail"]["image"] == event.image
+        ]
 
     def take_dead_letters(self) -> list[DeadLetter]:
         """Take all dead letters off their queue."""

@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.mappings import Mappings
 from imagescribe.model.events import Deletion, Upload
 from imagescribe.recovery import Recovery
@@ -363,7 +364,16 @@ class PayOnce(RuleBasedStateMachine):
     def _recover(self) -> None:
         stage = self.stage
         notebook = Notebook(stand_in(stage.dynamodb), stage.ledger_table)
-        Recovery(stage.new_throttle(), notebook, Mappings(stand_in(None), []), stage.dead_letters(), stage.clock).run()
+        mappings, announcements = Mappings(stand_in(None), []), Announcements(stand_in(stage.bus))
+        Recovery(
+            stage.new_throttle(),
+            notebook,
+            mappings,
+            stage.dead_letters(),
+            stage.pipeline.catalog,
+            announcements,
+            stage.clock,
+        ).run()
 
 
 class PayOnceWithVersions(PayOnce):

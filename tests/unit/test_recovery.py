@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.dead_letters import MAX_REDRIVES
+from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.mappings import Mappings
 from imagescribe.model.answers import Transient
 from imagescribe.model.events import Upload
@@ -20,8 +22,8 @@ from imagescribe.throttle import Permit
 from imagescribe.throttle.breaker import OpenedBy, opened
 from imagescribe.throttle.item import ThrottleItem
 from imagescribe.throttle.rate import fresh
-from tests import sam_template
-from tests.factories import make_picture, stand_in
+from tests import event_schemas, sam_template
+from tests.factories import eventbridge_body, make_picture, stand_in
 from tests.unit.stage import Stage, aws_error
 from tests.unit.stages import load_function
 
@@ -70,6 +72,8 @@ class Minutes:
             Notebook(stand_in(stage.dynamodb), stage.ledger_table),
             Mappings(stand_in(self.lambda_), list(self.lambda_.enabled)),
             stage.dead_letters(),
+            stage.pipeline.catalog,
+            Announcements(stand_in(stage.bus)),
             stage.clock,
         )
 
@@ -257,6 +261,98 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
     assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
     assert stage.endpoint.paid.total() == 30
     assert stage.take_dead_letters() == []
+
+
+# ── What the describe function did not say ───────────────────────────────────────────────────────────────────────────
+
+
+def moved_by_sqs(stage: Stage, redrives: int, *, opened: bool = True) -> Upload:
+    """An image whose message crashed the function until SQS moved it."""
+    upload = stage.store("crashes.png", PICTURE)
+    if opened:
+        stage.pipeline.catalog.open(upload)
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody=eventbridge_body(upload),
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(redrives)}},
+    )
+    return upload
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_crash_that_stays_a_dead_letter_is_in_the_record_and_announced_once(minutes: Minutes, opened: bool) -> None:
+    stage = minutes.stage
+    upload = moved_by_sqs(stage, MAX_REDRIVES, opened=opened)
+    for _ in range(40):
+        minutes.run()
+    record = stage.standing(upload)
+    assert record["status"] == "dead"
+    assert "ended again and again" in record["error"]
+    (event,) = stage.bus.client.events
+    event_schemas.check({"source": "imagescribe"} | event)
+    assert (event["detail-type"], event["detail"]["reason"]) == ("Image Dead", "crash")
+    assert event["detail"]["error"] == record["error"]
+    assert [letter.attributes["reason"] for letter in stage.letters()] == ["crash"]
+
+
+def test_a_crash_that_comes_back_at_once_is_not_announced(minutes: Minutes) -> None:
+    upload = moved_by_sqs(minutes.stage, 0)
+    minutes.run()
+    minutes.run()
+    assert minutes.stage.ends(upload) == ["Described"]
+
+
+@pytest.mark.parametrize("trouble", ["the bus refuses", "the bus fails", "the table fails"])
+def test_a_crash_that_could_not_be_announced_is_announced_in_a_later_run(minutes: Minutes, trouble: str) -> None:
+    stage = minutes.stage
+    upload = moved_by_sqs(stage, MAX_REDRIVES)
+    stage.bus.client.refuses = trouble == "the bus refuses"
+    if trouble == "the bus fails":
+        stage.bus.failing["put_events"] = aws_error("InternalFailure")
+    if trouble == "the table fails":
+        stage.dynamodb.before["update_item"] = fail_for(stage.catalog_table)
+    minutes.run()
+    assert stage.ends(upload) == []
+    stage.bus.client.refuses = False
+    stage.bus.failing.clear()
+    stage.dynamodb.before.clear()
+    for _ in range(20):
+        minutes.run()
+    assert stage.ends(upload) == ["Dead"]
+
+
+def fail_for(table: str) -> Callable[[dict[str, Any]], None]:
+    def fail(parameters: dict[str, Any]) -> None:
+        if parameters["TableName"] == table:
+            raise aws_error("InternalServerError")
+
+    return fail
+
+
+def test_a_crash_after_the_image_was_described_takes_nothing_back(minutes: Minutes) -> None:
+    stage = minutes.stage
+    upload = stage.upload(PICTURE, "crashes.png")
+    stage.settle()
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody=eventbridge_body(upload),
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(MAX_REDRIVES)}},
+    )
+    minutes.run()
+    assert stage.standing(upload)["status"] == "described"
+    assert stage.ends(upload) == ["Described"]
+
+
+def test_a_dead_letter_that_tells_of_no_image_gets_its_reason_and_no_event(minutes: Minutes) -> None:
+    stage = minutes.stage
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody="no JSON",
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(MAX_REDRIVES)}},
+    )
+    minutes.run()
+    assert [letter.attributes["reason"] for letter in stage.letters()] == ["crash"]
+    assert stage.bus.client.events == []
 
 
 # ── The function ─────────────────────────────────────────────────────────────────────────────────────────────────────

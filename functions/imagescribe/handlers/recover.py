@@ -15,10 +15,12 @@ import boto3
 
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.mappings import Mappings
 from imagescribe.log import logger
 from imagescribe.recovery import Recovery
 from imagescribe.settings import Settings
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.notebook import Notebook
 from imagescribe.throttle import Throttle
 
@@ -36,6 +38,8 @@ def assemble(settings: Settings) -> Recovery:
         notebook=Notebook(dynamodb, settings.ledger_table),
         mappings=Mappings(session.client("lambda", config=AWS_CONFIG), mappings),
         dead_letters=DeadLetters(sqs, settings.dead_letter_queue_url, settings.upload_queue_url),
+        catalog=Catalog(dynamodb, settings.catalog_table),
+        announcements=Announcements(session.client("events", config=AWS_CONFIG)),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -54,6 +53,7 @@ class AlreadyFinal:
 
     status: Status
     prompt: str | None
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Record:
     etag: str
     version_id: str | None
     prompt: str | None
+    error: str | None
     attempts: int
 
     @classmethod
@@ -84,6 +85,7 @@ class Record:
             etag=item["etag"],
             version_id=item.get("version_id"),
             prompt=item.get("prompt"),
+            error=item.get("error"),
             attempts=int(item.get("attempts", 0)),
         )
 
@@ -100,7 +102,7 @@ class Record:
             case Status.WAITING | Status.DESCRIBING:
                 return Opened(self.attempts)
             case Status.DESCRIBED | Status.REJECTED | Status.SKIPPED:
-                return AlreadyFinal(self.status, self.prompt)
+                return AlreadyFinal(self.status, self.prompt, self.error)
 
 
 class Catalog:
@@ -140,7 +142,7 @@ class Catalog:
         return self._end(upload, self._waiting(waiting, attempts))
 
     def give_up(self, upload: Upload, status: Status, error: str, attempts: int | None) -> bool:
-        """Record that an image was skipped, was rejected or is dead, and why."""
+        """Record that an image was skipped, was rejected or is dead, and why. False where the record is not ours."""
         return self._end(upload, self._state(status, attempts, error=error))
 
     def describe(self, upload: Upload, described_at: str, prompt: str, tags: TagState, attempts: int) -> str | None:
@@ -156,9 +158,9 @@ class Catalog:
             return failed.item.get("prompt")
         return prompt
 
-    def remove(self, event: ObjectEvent) -> None:
-        """Take out the record of an object that is gone, unless it is of a newer event."""
-        with suppress(ConditionFailedError):
+    def remove(self, event: ObjectEvent) -> bool:
+        """Take out the record of an object that is gone, unless it is of a newer event; say whether there was one."""
+        try:
             delete_if(
                 self._client,
                 self._table,
@@ -166,6 +168,9 @@ class Catalog:
                 "sequencer <= :sequencer",
                 {":sequencer": event.sequencer},
             )
+        except ConditionFailedError:
+            return False
+        return True
 
     def _end(self, upload: Upload, state: dict[str, Any]) -> bool:
         try:

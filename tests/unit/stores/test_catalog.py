@@ -135,14 +135,14 @@ def test_an_image_that_waited_goes_on_with_its_attempts(catalog: Catalog, upload
 def test_a_described_image_is_finished_and_gives_its_prompt(catalog: Catalog, upload: Upload) -> None:
     catalog.open(upload)
     describe(catalog, upload)
-    assert catalog.open(upload) == AlreadyFinal(Status.DESCRIBED, PROMPT)
+    assert catalog.open(upload) == AlreadyFinal(Status.DESCRIBED, PROMPT, None)
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.SKIPPED])
 def test_a_rejected_and_a_skipped_image_are_finished(status: Status, catalog: Catalog, upload: Upload) -> None:
     catalog.open(upload)
     catalog.give_up(upload, status, "no", attempts=0)
-    assert catalog.open(upload) == AlreadyFinal(status, None)
+    assert catalog.open(upload) == AlreadyFinal(status, None, "no")
 
 
 def test_a_dead_one_whose_message_came_back_begins_afresh(catalog: Catalog, upload: Upload, record: Look) -> None:
@@ -223,12 +223,12 @@ def test_a_deletion_takes_the_record_out_unless_it_is_of_a_newer_event(
 ) -> None:
     catalog.open(upload)
     describe(catalog, upload)
-    catalog.remove(make_deletion(key=upload.key, sequencer=sequencer))
+    assert catalog.remove(make_deletion(key=upload.key, sequencer=sequencer)) is is_removed
     assert (record(upload) == {}) is is_removed
 
 
 def test_a_deletion_of_what_is_not_in_the_catalog_is_nothing(catalog: Catalog, upload: Upload) -> None:
-    catalog.remove(make_deletion(key=upload.key))
+    assert not catalog.remove(make_deletion(key=upload.key))
 
 
 def test_a_failing_table_is_not_taken_for_a_newer_event(catalog: Catalog, dynamodb: DynamoDBClient) -> None:
