@@ -27,6 +27,7 @@ class ImageDescribed:
 
     upload: Upload
     prompt: str
+    model: str | None = None
 
     def detail(self) -> str:
         """Return the event's detail, as JSON."""
@@ -40,6 +41,7 @@ class ImageDescribed:
             "size": upload.size,
             "sequencer": upload.sequencer,
             "prompt": self.prompt,
+            "model": self.model,
         }
         return json.dumps(detail, ensure_ascii=False)
 
