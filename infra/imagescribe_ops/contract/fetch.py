@@ -97,9 +97,9 @@ class Fetcher:
         Raises
         ------
         UnreachableError
-            The URL is none, or leads where pictures may not be fetched from.
+            The URL leads where pictures may not be fetched from.
         FetchError
-            It answers with another status than 200, gives more than 25 MB, or takes more than 20 seconds.
+            It is no URL, answers with another status than 200, gives more than 25 MB, or takes more than 20 seconds.
         """
         deadline = time.monotonic() + _TOTAL_S
         try:
@@ -128,7 +128,7 @@ class Fetcher:
         except ForbiddenHostError as error:
             raise UnreachableError(str(error)) from None
         except (ValueError, UnicodeError):
-            raise UnreachableError("image_file must be a URL of the web") from None
+            raise FetchError("image_file must be an http or https URL") from None
 
     def _get(self, place: Place) -> urllib3.BaseHTTPResponse:
         """Ask for a picture at the first of its host's addresses that takes the connection."""

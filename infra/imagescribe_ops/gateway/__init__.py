@@ -4,12 +4,5 @@ Ollama, vLLM, llama.cpp, LM Studio and most hosted models do. The picture goes t
 smaller and without its metadata; what the model answers becomes what the describe endpoint would have answered.
 
 Who owns what: ``picture`` makes the picture fit, ``completions`` reads what the model answers, ``model`` calls it,
-``gateway`` leads one call, ``server`` speaks HTTP.
+``gateway`` leads one call, ``server`` speaks HTTP, ``start`` starts it.
 """
-
-from imagescribe_ops.gateway.gateway import Call, Gateway
-from imagescribe_ops.gateway.model import VisionModel
-from imagescribe_ops.gateway.server import RunningGateway
-from imagescribe_ops.gateway.settings import GatewaySettings, default_instruction
-
-__all__ = ["Call", "Gateway", "GatewaySettings", "RunningGateway", "VisionModel", "default_instruction"]

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
+from secrets import token_urlsafe
 
 from imagescribe_ops.contract.addresses import Reach
 
@@ -26,7 +28,7 @@ class GatewaySettings:
     model
         The model's name there.
     api_key
-        The key that callers have to give.
+        The key that callers have to give; made where none is given.
     model_key
         The key that the model asks for; None where it asks for none.
     instruction
@@ -45,7 +47,7 @@ class GatewaySettings:
 
     model_url: str
     model: str
-    api_key: str = field(repr=False)
+    api_key: str = field(default_factory=partial(token_urlsafe, 24), repr=False)
     model_key: str | None = field(default=None, repr=False)
     instruction: str = field(default_factory=default_instruction)
     options: Mapping[str, object] = field(default_factory=dict)

@@ -304,6 +304,7 @@ class DescribeEndpoint:
             "x-cost": f"{price_usd:g}",
             "x-remaining-credits": f"{balance_usd:g}",
             "x-generation-time": f"{call.settings.latency_s:.3f}",
+            "x-model": "simulator",  # so that nobody takes its prompts for those of the endpoint's model
             **self._limit_headers(call, now),
         }
         if call.settings.body_kind is BodyKind.ENDLESS:

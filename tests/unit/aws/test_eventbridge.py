@@ -45,7 +45,9 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
     eventbridge.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
 
     upload = make_upload(key="holiday photos/Café 🦊.png", version_id=version_id)
-    assert Announcements(eventbridge).send([ImageDescribed(upload, 'It\'s "quoted", 5 % 写真', "pixtral-12b")]) == [None]
+    assert Announcements(eventbridge).send([ImageDescribed(upload, 'It\'s "quoted", 5 % 写真', "pixtral-12b")]) == [
+        None
+    ]
 
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     event = json.loads(message["Body"])
