@@ -126,6 +126,15 @@ class ModelServer:
             self._http.shutdown()
             self._http.server_close()
 
+    def forget(self) -> None:
+        """Begin afresh, for the next test."""
+        self.requests.clear()
+        self.keys.clear()
+        self.replies.clear()
+        self.left.clear()
+        self.seconds = 0.0
+        self.peak = 0
+
     def reply(self, *replies: Reply) -> None:
         self.replies.extend(replies)
 

@@ -130,6 +130,7 @@ def _show_demo(result: DemoResult) -> None:
                 ("status", shown(image.status, STATUS_STYLES.get(image.status, ""))),
                 ("reason", image.error if image.status != Status.DESCRIBED else ""),
                 ("prompt", image.prompt),
+                ("model", image.model),
                 ("tags", tags_text(image.tags)),
                 ("time", seconds),
             ],

@@ -50,6 +50,7 @@ class ImageResult:
     image: str
     status: str
     prompt: str
+    model: str
     tags: Mapping[str, str]
     seconds: float | None
     error: str
@@ -95,6 +96,7 @@ class DemoResult:
                     "image": image.image,
                     "status": image.status,
                     "prompt": image.prompt,
+                    "model": image.model,
                     "tags": dict(image.tags),
                     "seconds": image.seconds,
                     "error": image.error,
@@ -195,6 +197,7 @@ class Demo:
             image=one.image,
             status=record.status if record else MISSING,
             prompt=record.prompt if record else "",
+            model=record.model if record else "",
             tags=self._tags(one.picture.key),
             seconds=seconds,
             error=record.error if record else "the catalog has no record of it",
