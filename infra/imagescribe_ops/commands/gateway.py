@@ -15,7 +15,7 @@ from rich.console import Console
 
 from imagescribe_ops.commands.base import HERE, JsonOption, app
 from imagescribe_ops.contract.addresses import Reach
-from imagescribe_ops.display import Steps, print_json, print_record, safe
+from imagescribe_ops.display import Steps, cut, print_json, print_record, safe
 from imagescribe_ops.gateway.settings import MAX_SIDE, GatewaySettings
 from imagescribe_ops.gateway.start import first_call, listening
 from imagescribe_ops.local.processes import Interrupted, interruptible
@@ -39,7 +39,7 @@ MaxConcurrencyOption = Annotated[
 ]
 OptionOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=JSON", help="For the model's request, such as temperature=0.2; several times."),
+    typer.Option(metavar="NAME=JSON", help="For the model's request, such as max_tokens=600; several times."),
 ]
 DEFAULT_CONCURRENCY = 2
 
@@ -178,7 +178,9 @@ def _show(settings: GatewaySettings, describe_url: str, key_file: Path | None) -
 def _tell(call: Call) -> None:
     """Print a line for a call: nothing of a URL but the object's path."""
     status, because = (call.answer.status, call.answer.because) if call.answer else ("gone", "the caller left")
-    line = f"{time.strftime('%H:%M:%S')}  {status:<4}  {call.seconds:5.1f} s  {because:<16}  {call.object_path}"
+    line = (
+        f"{time.strftime('%H:%M:%S')}  {status:<4}  {call.seconds:5.1f} s  {because:<16}  {cut(call.object_path, 200)}"
+    )
     sys.stderr.write(safe(line) + "\n")
 
 

@@ -84,6 +84,8 @@ class Reach:
         if not is_allowed and scheme != "https":
             raise ForbiddenHostError(f"pictures are not fetched from {bracketed} over plain HTTP")
         addresses = list(dict.fromkeys(resolve(host, port)))
+        if not addresses:
+            raise OSError("no address")
         if not is_allowed and not all(is_public(address) for address in addresses):
             raise ForbiddenHostError(f"pictures are not fetched from {bracketed}, which is not a public host")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -49,12 +49,14 @@ def read_prompt(content_type: str, body: bytes) -> str:
     Raises
     ------
     NoPromptError
-        There is none: the model would not answer (422), or what it answered can't be read (502).
+        There is none: the model would not answer (422), it answered nothing, or its server did (502).
     """
     text = body.decode("utf-8", errors="replace")
     try:
         is_stream = content_type.partition(";")[0].strip() == "text/event-stream"
         choices = list(_streamed(text)) if is_stream else parse_json(text)["choices"]
+        if not choices:
+            raise _no_prompt(502, "garbage", "the model's server answered without a choice")
         messages = [choice.get("delta" if is_stream else "message") or {} for choice in choices]
         finish = {choice.get("finish_reason") for choice in choices}
         said = "".join(_text(message.get("content")) for message in (messages if is_stream else messages[:1]))
@@ -65,8 +67,10 @@ def read_prompt(content_type: str, body: bytes) -> str:
         raise _no_prompt(422, "refused", f"the model would not describe the picture: {_words(refused or 'filtered')}")
     if prompt := _tidy(said):
         return prompt
+    # A 200, as the endpoint's would be: a hosted model was paid for it, and is not to be paid again by itself.
     thinking = ", since it used all its tokens before" if "length" in finish else ""
-    raise _no_prompt(502, "empty", f"the model answered without text{thinking}")
+    words = {"descriptions": [], "error": f"the model answered without text{thinking}"}
+    raise NoPromptError(answers.json_answer(200, words, "empty"))
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after_s: int) -> Answer:

@@ -34,7 +34,7 @@ class Call:
     Attributes
     ----------
     object_path
-        ``bucket/key``; empty where the call held no URL.
+        ``bucket/key``; empty where the call held no URL, or not the key.
     sha256
         Of the picture; None where it was not fetched.
     answer
@@ -43,7 +43,7 @@ class Call:
         How long it took.
     """
 
-    object_path: str
+    object_path: str = ""
     sha256: str | None = None
     answer: Answer | None = None
     seconds: float = 0.0
@@ -90,20 +90,23 @@ class Gateway:
 
     async def describe(self, request: DescribeRequest) -> Answer:
         """Answer ``POST /v1/ideogram-describe``."""
-        url, refusal = read_form(request)
-        call = Call(target_of(url or "").object_path)
+        call = Call()
         began = time.monotonic()
         try:
-            if not is_key(request.api_key, self.settings.api_key):
-                call.answer = answers.error(401, "key")
-            else:
-                self.journal.append(call)
-                call.answer = refusal or await self._within_limit(call, url or "")
-            call.answer = replace(call.answer, headers={"x-request-id": str(uuid.uuid4()), **call.answer.headers})
+            answer = await self._answer(call, request)
+            call.answer = replace(answer, headers={"x-request-id": str(uuid.uuid4()), **answer.headers})
             return call.answer
         finally:
             call.seconds = time.monotonic() - began
             self._report(call)
+
+    async def _answer(self, call: Call, request: DescribeRequest) -> Answer:
+        if not is_key(request.api_key, self.settings.api_key):
+            return answers.error(401, "key")
+        self.journal.append(call)
+        url, refusal = read_form(request)
+        call.object_path = target_of(url or "").object_path
+        return refusal or await self._within_limit(call, url or "")
 
     async def _within_limit(self, call: Call, url: str) -> Answer:
         if len(self._working) >= self.settings.max_concurrency:

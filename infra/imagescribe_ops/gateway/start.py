@@ -50,7 +50,7 @@ def first_call(gateway: RunningGateway) -> float:
         It did not describe it.
     """
     answer = gateway.check()
-    if answer.status == 200:
+    if answer.because == "described":
         return float(answer.headers["x-generation-time"])
     settings = gateway.gateway.settings
     words = str(json.loads(answer.body)["error"])

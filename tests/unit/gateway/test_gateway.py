@@ -156,12 +156,9 @@ def test_a_host_that_is_not_allowed_pauses_calls_and_gives_no_picture_up(url: st
         (failed(413, "too large"), 422, "refused", Rejected),
         (said(None, refusal="I can't help with that"), 422, "refused", Rejected),
         (said("", finish="content_filter"), 422, "refused", Rejected),
-        (said(""), 502, "empty", Transient),
-        (said(None), 502, "empty", Transient),
-        (said("<think>a cat, I think</think>  ", finish="length"), 502, "empty", Transient),
         (Reply(200, b"<html>It works!</html>", "text/html"), 502, "garbage", Transient),
         (Reply(200, b""), 502, "garbage", Transient),
-        (Reply(200, b'{"choices": []}'), 502, "empty", Transient),
+        (Reply(200, b'{"choices": []}'), 502, "garbage", Transient),
         (Reply(200, b'{"choices": [{"message": 7}]}'), 502, "garbage", Transient),
         (Reply(200, b'{"object": "error", "message": "no"}'), 502, "garbage", Transient),
         (Reply(200, b"[" * 200_000), 502, "garbage", Transient),
@@ -192,6 +189,19 @@ def test_what_is_not_a_prompt_becomes_a_status_of_the_contract(
     assert SIGNATURE not in answered.text
     # A stack calls again: with the same key, as a 401 or 403 would make it read its own key afresh.
     assert isinstance(Endpoint(gateway.describe_url, 1).describe(f"{bucket}/cat.png", KEY), becomes)
+
+
+@pytest.mark.parametrize("reply", [said(""), said(None), said("<think>a cat, I think</think>  ", finish="length")])
+def test_an_answer_without_text_is_paid_for_and_so_not_asked_for_again(
+    reply: Reply, ask: Ask, model: ModelServer, gateway: RunningGateway, bucket: str
+) -> None:
+    model.reply(reply, reply)
+    answered = ask()
+    assert (answered.status_code, answered.json()["descriptions"]) == (200, [])
+    assert "without text" in answered.json()["error"]
+    described = Endpoint(gateway.describe_url, connections=1).describe(f"{bucket}/cat.png", KEY)
+    assert isinstance(described, Description)
+    assert described.prompt is None
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
