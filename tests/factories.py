@@ -80,6 +80,7 @@ def make_description(**changes: Any) -> Description:
         "latency_seconds": 3.97,
         "request_id": "7d5f1c9e",
         "described_at": "2026-11-02T09:15:04.000Z",
+        "model": "ideogram-describe",
     }
     return Description(**(fields | changes))
 

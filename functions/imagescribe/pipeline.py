@@ -210,13 +210,14 @@ class Pipeline:
         tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
         if tags is None:
             return self._overwritten(upload)
-        recorded = self.catalog.describe(upload, description.described_at, prompt, tags, attempts)
+        model = description.model
+        recorded = self.catalog.describe(upload, description.described_at, prompt, tags, attempts, model=model)
         if recorded != prompt:
             if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
                 self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
             return Done("stale: a later event has a record")
-        return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt))
+        return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt, model=model))
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""
@@ -293,10 +294,10 @@ class Pipeline:
 def already_done(upload: Upload, ended: AlreadyFinal | Stale, *, is_first: bool) -> Done:
     """Return what is left to do for an upload that came to its end before."""
     match ended:
-        case AlreadyFinal(status, prompt, error):
+        case AlreadyFinal(status, prompt, error, model):
             # If that was in an earlier delivery of this very message, the event may not have been sent.
-            announces = None if is_first else Announcement.of_status(upload, status, prompt=prompt, error=error)
-            return Done(status, announces)
+            facts = {"prompt": prompt, "model": model} if prompt else {"error": error}
+            return Done(status, None if is_first else Announcement.of_status(upload, status, **facts))
         case Stale():
             return Done("stale: a later event has a record")
 

@@ -62,6 +62,7 @@ class ImageRecord:
     described_at: str
     updated_at: str
     waiting_until: str
+    model: str = ""
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -90,6 +91,7 @@ class ImageRecord:
             described_at=text("described_at"),
             updated_at=text("updated_at"),
             waiting_until=text("waiting_until"),
+            model=text("model"),
         )
 
 

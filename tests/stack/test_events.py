@@ -123,7 +123,7 @@ def test_an_announcement_that_could_not_be_made_is_made_later(stack: Deployment,
         stack.until(lambda: any(key in line and "AccessDenied" in line for line in stack.log_lines()), "a denial")
     stack.until(lambda: events(key), "an Image Described event")
     assert stack.billed(key) == 1
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []
 
 
 def test_an_image_that_crashes_the_function_is_announced_as_dead(stacks: Stacks) -> None:

@@ -24,9 +24,9 @@ KEY = "holiday photos/Café + crème.png"
 
 
 @pytest.fixture
-def stage(quick_stage: Stage) -> Iterator[Stage]:
-    yield quick_stage
-    for event in quick_stage.bus.client.events:  # whatever was sent in these tests keeps to its schema
+def stage(stage: Stage) -> Iterator[Stage]:
+    yield stage
+    for event in stage.bus.client.events:  # whatever was sent in these tests keeps to its schema
         event_schemas.check({"source": "imagescribe"} | event)
 
 
@@ -113,7 +113,7 @@ def test_an_event_that_the_bus_refused_is_sent_later(
     stage.bus.client.refuses = True
     stage.pass_time(20)
     assert stage.ends(upload) == []
-    assert stage.letters() == []  # it waits in the queue
+    assert stage.take_dead_letters() == []  # it waits in the queue
 
     stage.bus.client.refuses = False
     stage.settle()
@@ -154,9 +154,9 @@ def test_a_duplicate_of_the_event_that_came_to_an_end_sends_nothing(
 def test_a_dead_letter_that_comes_back_and_is_described_sends_both_in_order(stage: Stage) -> None:
     upload = fail(stage)
     stage.settle()
-    (letter,) = stage.letters()
+    (dead_letter,) = stage.take_dead_letters()
     stage.endpoint.always_says(None)
-    stage.send(letter.body, {"redrives": "1"})
+    stage.send(dead_letter.body, {"redrives": "1"})
     stage.settle()
     assert stage.ends(upload) == ["Dead", "Described"]
 
@@ -165,7 +165,7 @@ def test_an_image_that_our_own_failures_made_a_dead_letter_is_announced_with_tha
     upload = stage.upload(PICTURE, KEY)
     stage.s3.failing["get_object"] = aws_error("AccessDenied", "GetObject")
     stage.settle()
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["aws"]
+    assert [dead_letter.attributes["reason"] for dead_letter in stage.take_dead_letters()] == ["aws"]
     (event,) = stage.bus.client.events
     assert event["detail-type"] == "Image Dead"
     assert (event["detail"]["reason"], event["detail"]["image"]) == ("aws", upload.image)
@@ -176,13 +176,13 @@ def test_while_the_bus_is_down_for_good_every_image_is_a_dead_letter_that_comes_
     ends = [stage.upload(PICTURE, "described.png"), stage.upload(b"text", "skipped.png")]
     stage.bus.client.refuses = True
     stage.settle()
-    letters = stage.letters()
-    assert [letter.attributes["reason"] for letter in letters] == ["aws", "aws"]
-    assert all(letter.attributes["failures"] == str(MAX_FAILURES - 1) for letter in letters)
+    dead_letters = stage.take_dead_letters()
+    assert [dead_letter.attributes["reason"] for dead_letter in dead_letters] == ["aws", "aws"]
+    assert all(dead_letter.attributes["failures"] == str(MAX_FAILURES - 1) for dead_letter in dead_letters)
 
     stage.bus.client.refuses = False
-    for letter in letters:
-        stage.send(letter.body, {"redrives": "1"})
+    for dead_letter in dead_letters:
+        stage.send(dead_letter.body, {"redrives": "1"})
     stage.settle()
     assert [stage.ends(upload) for upload in ends] == [["Described"], ["Skipped"]]
     assert stage.endpoint.paid.total() == 1
@@ -191,7 +191,7 @@ def test_while_the_bus_is_down_for_good_every_image_is_a_dead_letter_that_comes_
 def test_a_message_that_tells_of_no_image_has_no_event(stage: Stage) -> None:
     stage.send("not JSON")
     stage.settle()
-    assert len(stage.letters()) == 1
+    assert len(stage.take_dead_letters()) == 1
     assert stage.bus.client.events == []
 
 

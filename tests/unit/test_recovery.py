@@ -292,7 +292,7 @@ def test_a_crash_that_stays_a_dead_letter_is_in_the_record_and_announced_once(mi
     event_schemas.check({"source": "imagescribe"} | event)
     assert (event["detail-type"], event["detail"]["reason"]) == ("Image Dead", "crash")
     assert event["detail"]["error"] == record["error"]
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["crash"]
+    assert [dead_letter.attributes["reason"] for dead_letter in stage.take_dead_letters()] == ["crash"]
 
 
 def test_a_crash_that_comes_back_at_once_is_not_announced(minutes: Minutes) -> None:
@@ -351,7 +351,7 @@ def test_a_dead_letter_that_tells_of_no_image_gets_its_reason_and_no_event(minut
         MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(MAX_REDRIVES)}},
     )
     minutes.run()
-    assert [letter.attributes["reason"] for letter in stage.letters()] == ["crash"]
+    assert [dead_letter.attributes["reason"] for dead_letter in stage.take_dead_letters()] == ["crash"]
     assert stage.bus.client.events == []
 
 

@@ -39,18 +39,17 @@ class Announcement:
     event
         The upload that came to this end, or the event that took the image's record out.
     facts
-        What this end has to tell besides: the prompt, or the error.
+        What this end has to tell besides: the prompt and its model, or the error.
     """
 
     detail_type: DetailType
     event: ObjectEvent
-    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    facts: Mapping[str, str | None] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of_status(cls, upload: Upload, status: str, **facts: str | None) -> Self:
         """Return what there is to announce of an upload whose record has come to a status."""
-        known = {name: fact for name, fact in facts.items() if fact is not None}
-        return cls(DetailType(f"Image {status.capitalize()}"), upload, known)
+        return cls(DetailType(f"Image {status.capitalize()}"), upload, facts)
 
     def detail(self) -> str:
         """Return the event's detail, as JSON."""

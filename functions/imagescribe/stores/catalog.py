@@ -54,6 +54,7 @@ class AlreadyFinal:
     status: Status
     prompt: str | None
     error: str | None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Record:
     prompt: str | None
     error: str | None
     attempts: int
+    model: str | None = None
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -87,6 +89,7 @@ class Record:
             prompt=item.get("prompt"),
             error=item.get("error"),
             attempts=int(item.get("attempts", 0)),
+            model=item.get("model"),
         )
 
     def standing(self, upload: Upload) -> Standing | None:
@@ -102,7 +105,7 @@ class Record:
             case Status.WAITING | Status.DESCRIBING:
                 return Opened(self.attempts)
             case Status.DESCRIBED | Status.REJECTED | Status.SKIPPED:
-                return AlreadyFinal(self.status, self.prompt, self.error)
+                return AlreadyFinal(self.status, self.prompt, self.error, self.model)
 
 
 class Catalog:
@@ -145,13 +148,24 @@ class Catalog:
         """Record that an image was skipped, was rejected or is dead, and why. False where the record is not ours."""
         return self._end(upload, self._state(status, attempts, error=error))
 
-    def describe(self, upload: Upload, described_at: str, prompt: str, tags: TagState, attempts: int) -> str | None:
-        """Record a prompt, and return the one that stands then.
+    def describe(
+        self,
+        upload: Upload,
+        described_at: str,
+        prompt: str,
+        tags: TagState,
+        attempts: int,
+        *,
+        model: str | None = None,
+    ) -> str | None:
+        """Record a prompt and the model that wrote it, and return the prompt that stands then.
 
         That is another where the record became a newer upload's meanwhile, and None where that one is not described
         yet or the record was removed with its object.
         """
-        state = self._state(Status.DESCRIBED, attempts, prompt=prompt, tags=tags, described_at=described_at)
+        state = self._state(
+            Status.DESCRIBED, attempts, prompt=prompt, model=model, tags=tags, described_at=described_at
+        )
         try:
             self._write(upload, state)
         except ConditionFailedError as failed:
@@ -188,8 +202,8 @@ class Catalog:
         until = iso_utc(waiting.until)
         return self._state(Status.WAITING, attempts, error=waiting.why, waiting_until=until)
 
-    def _state(self, status: Status, attempts: int | None, **outcome: str) -> dict[str, Any]:
-        nothing = dict.fromkeys(("prompt", "tags", "error", "described_at", "waiting_until"))
+    def _state(self, status: Status, attempts: int | None, **outcome: str | None) -> dict[str, Any]:
+        nothing = dict.fromkeys(("prompt", "model", "tags", "error", "described_at", "waiting_until"))
         counted = {} if attempts is None else {"attempts": attempts}
         return nothing | counted | outcome | {"status": status, "updated_at": iso_utc(self._clock())}
 

@@ -50,6 +50,7 @@ def _show_record(record: ImageRecord) -> None:
             ("image", record.image),
             ("status", shown(record.status, STATUS_STYLES.get(record.status, ""))),
             ("prompt", record.prompt),
+            ("model", record.model),
             ("reason", record.error if record.status != Status.DESCRIBED else ""),
             ("waiting until", record.waiting_until if record.status == Status.WAITING else ""),
             ("object tags", record.tags),

@@ -14,8 +14,7 @@ from botocore.exceptions import ClientError
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import UNFINISHED, CatalogView, ImageRecord
 from imagescribe_ops.local.pictures import LeftOut, Picture
-from imagescribe_ops.local.stack import LocalStack
-from imagescribe_ops.simulator import JournalEntry
+from imagescribe_ops.local.stack import DescribeCall, LocalStack
 from imagescribe_ops.stack import QueueDepth, readable_errors
 
 LOOK_SECONDS = 0.2
@@ -51,6 +50,7 @@ class ImageResult:
     image: str
     status: str
     prompt: str
+    model: str
     tags: Mapping[str, str]
     seconds: float | None
     error: str
@@ -62,8 +62,10 @@ class DemoResult:
 
     Attributes
     ----------
+    model
+        What described them; None for the simulator.
     paid_calls, usd
-        What the simulator billed.
+        What the simulator billed; a model's calls are counted, and what they cost is not known here.
     seconds
         From the first upload to the last image's end.
     problems
@@ -72,6 +74,7 @@ class DemoResult:
 
     images: list[ImageResult]
     left_out: list[LeftOut]
+    model: str | None
     paid_calls: int
     usd: float
     seconds: float
@@ -93,6 +96,7 @@ class DemoResult:
                     "image": image.image,
                     "status": image.status,
                     "prompt": image.prompt,
+                    "model": image.model,
                     "tags": dict(image.tags),
                     "seconds": image.seconds,
                     "error": image.error,
@@ -100,6 +104,7 @@ class DemoResult:
                 for image in self.images
             ],
             "left_out": [{"file": str(left.path), "reason": left.reason} for left in self.left_out],
+            "model": self.model,
             "totals": {
                 "described": self.described,
                 "paid_calls": self.paid_calls,
@@ -142,12 +147,13 @@ class Demo:
             ended = self._wait(uploaded, advance)
             seconds = time.monotonic() - began
             results = [self._result(one, *ended.get(one.image, (None, None))) for one in uploaded]
-        counts = self._stack.simulator.counts()
+        cloud = self._stack.cloud
         return DemoResult(
             images=results,
             left_out=list(left_out),
-            paid_calls=counts.billed,
-            usd=counts.billed_usd,
+            model=cloud.model.model if cloud.model else None,
+            paid_calls=sum(call.billed for call in cloud.calls()),
+            usd=0.0 if cloud.model else cloud.simulator.counts().billed_usd,
             seconds=seconds,
             problems=self._problems(uploaded, results),
         )
@@ -191,6 +197,7 @@ class Demo:
             image=one.image,
             status=record.status if record else MISSING,
             prompt=record.prompt if record else "",
+            model=record.model if record else "",
             tags=self._tags(one.picture.key),
             seconds=seconds,
             error=record.error if record else "the catalog has no record of it",
@@ -224,25 +231,25 @@ class Demo:
         described = {
             one.digest for one, result in zip(uploaded, results, strict=True) if result.status == Status.DESCRIBED
         }
-        problems += payment_problems(self._stack.simulator.journal(), described)
+        problems += payment_problems(self._stack.cloud.calls(), described)
         dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
         return problems
 
 
-def payment_problems(journal: Sequence[JournalEntry], described: set[str]) -> list[str]:
+def payment_problems(calls: Sequence[DescribeCall], described: set[str]) -> list[str]:
     """Say which contents were not paid for exactly once.
 
     Parameters
     ----------
-    journal
-        The simulator's calls.
+    calls
+        Of whoever described.
     described
         SHA-256 of each content that was described.
     """
-    paid = Tally(entry.sha256 for entry in journal if entry.billed)
-    twice = [digest for digest, calls in paid.items() if calls > 1]
+    paid = Tally(call.sha256 for call in calls if call.billed)
+    twice = [digest for digest, times in paid.items() if times > 1]
     never = described - paid.keys()
     extra = paid.keys() - described - {None}
     problems = []

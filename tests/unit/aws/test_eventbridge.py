@@ -46,7 +46,9 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
     eventbridge.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
 
     upload = make_upload(key="holiday photos/Café 🦊.png", version_id=version_id)
-    announcement = Announcement(DetailType.DESCRIBED, upload, {"prompt": 'It\'s "quoted", 5 % 写真'})
+    announcement = Announcement(
+        DetailType.DESCRIBED, upload, {"prompt": 'It\'s "quoted", 5 % 写真', "model": "pixtral-12b"}
+    )
     assert Announcements(eventbridge).send([announcement]) == [None]
 
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
@@ -62,6 +64,7 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
         "size": upload.size,
         "sequencer": upload.sequencer,
         "prompt": 'It\'s "quoted", 5 % 写真',
+        "model": "pixtral-12b",
     }
     eventbridge.remove_targets(Rule=rule, Ids=["queue"])
 

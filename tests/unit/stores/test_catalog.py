@@ -72,6 +72,7 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "requester": None,
         "updated_at": "2026-11-02T09:15:00.000Z",
         "prompt": None,
+        "model": None,
         "tags": None,
         "error": None,
         "described_at": None,
@@ -85,8 +86,9 @@ def test_a_described_image_has_its_prompt_and_what_became_of_its_tags(
 ) -> None:
     catalog.open(upload)
     clock.now += 4
-    assert catalog.describe(upload, DESCRIBED_AT, PROMPT, tags, attempts=2) == PROMPT
+    assert catalog.describe(upload, DESCRIBED_AT, PROMPT, tags, attempts=2, model="pixtral-12b") == PROMPT
     found = record(upload)
+    assert found["model"] == "pixtral-12b"
     assert (found["status"], found["prompt"], found["tags"], found["attempts"]) == ("described", PROMPT, tags, 2)
     assert (found["described_at"], found["updated_at"], found["error"]) == (DESCRIBED_AT, DESCRIBED_AT, None)
 

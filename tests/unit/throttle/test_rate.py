@@ -299,7 +299,9 @@ EVENTS = st.lists(
 def test_whatever_happens_starts_keep_their_distance_and_never_stand_still(
     events: list[tuple[str, float, float | None]], ceiling: float
 ) -> None:
-    rate, now, given_out, held = fresh(NOW, ceiling=ceiling), NOW, [], []
+    rate, now = fresh(NOW, ceiling=ceiling), NOW
+    given_out: list[Start] = []
+    held: list[Start] = []
     fastest = min(FASTEST, ceiling / 60 if ceiling else FASTEST)
     for kind, number, extra in events:
         match kind:
