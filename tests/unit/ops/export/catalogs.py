@@ -38,7 +38,7 @@ def make_record(key: str = "cat.png", **changes: Any) -> ImageRecord:
 class LargeTable:
     """DynamoDB's client with a catalog that nobody holds: what is asked for is made when it is asked for."""
 
-    def __init__(self, images: int, prompt_length: int = 1000) -> None:
+    def __init__(self, images: int, prompt_length: int = 1_000) -> None:
         self._images = images
         self._prompt = "p" * prompt_length
 
@@ -64,5 +64,6 @@ class LargeTable:
 
     def _item(self, image: str) -> dict[str, Any]:
         key = image.rpartition("/")[2]
-        texts = {"image": image, "bucket": BUCKET, "key": key, "status": "described", "prompt": self._prompt}
+        texts = {"image": image, "bucket": BUCKET, "key": key, "status": "described"}
+        texts["prompt"] = f"{key} {self._prompt}"  # each of its own
         return {name: {"S": text} for name, text in texts.items()} | {"size": {"N": "1234"}}
