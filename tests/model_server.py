@@ -101,6 +101,8 @@ class ModelServer:
         Set when a caller closed its connection before its answer.
     seconds
         How long the usual answer takes.
+    may_answer
+        Cleared, it keeps every answer back.
     """
 
     def __init__(self) -> None:
@@ -109,8 +111,8 @@ class ModelServer:
         self.replies: deque[Reply] = deque()
         self.left = threading.Event()
         self.seconds = 0.0
-        self.working = 0
-        self.peak = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.lock = threading.Lock()
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.model = self
@@ -133,7 +135,7 @@ class ModelServer:
         self.replies.clear()
         self.left.clear()
         self.seconds = 0.0
-        self.peak = 0
+        self.may_answer.set()
 
     def reply(self, *replies: Reply) -> None:
         self.replies.extend(replies)
@@ -173,27 +175,22 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with model.lock:
             model.keys.append(self.headers["Authorization"])
-            model.working += 1
-            model.peak = max(model.peak, model.working)
-        try:
-            reply = model.answer(body) if self.path == "/v1/chat/completions" else failed(404, "page not found")
-            if self._left_within(reply.seconds):
-                model.left.set()
-                return
+        reply = model.answer(body) if self.path == "/v1/chat/completions" else failed(404, "page not found")
+        if self._left_before(reply.seconds):
+            model.left.set()
+            self.close_connection = True
+        else:
             self._send(reply)
-        finally:
-            with model.lock:
-                model.working -= 1
 
-    def _left_within(self, seconds: float) -> bool:
+    def _left_before(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
         self.connection.settimeout(0.02)
-        while (left := until - time.monotonic()) > 0:
+        while time.monotonic() < until or not self.server.model.may_answer.is_set():
             try:
                 if not self.connection.recv(1):
                     return True
             except TimeoutError:
-                time.sleep(min(left, 0.02))
+                continue
         self.connection.settimeout(None)
         return False
 

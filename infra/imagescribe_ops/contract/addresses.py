@@ -105,7 +105,8 @@ def is_public(text: str) -> bool:
     """
     address = ipaddress.ip_address(text.partition("%")[0])  # without the zone of a link-local address
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
+        inner = address.sixtofour or (address.teredo and address.teredo[1])
+        # Those that are IPv4 mapped, `is_global` knows itself.
         if address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner:
