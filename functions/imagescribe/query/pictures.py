@@ -1,0 +1,30 @@
+"""The pictures themselves: a URL that reads one, for a few minutes. It is a secret while it lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from imagescribe.query.records import ImageRecord
+
+URL_LIFE_SECONDS: Final = 300
+
+
+class Pictures:
+    """The bucket's pictures."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def url(self, record: ImageRecord) -> tuple[str, int]:
+        """Return a URL of the picture that a record tells of, and how many seconds it lives."""
+        version: dict[str, Any] = {"VersionId": record.version_id} if record.version_id else {}
+        url = self._client.generate_presigned_url(
+            "get_object",
+            Params={"Bucket": record.bucket, "Key": record.key, **version},
+            ExpiresIn=URL_LIFE_SECONDS,
+            HttpMethod="GET",
+        )
+        return url, URL_LIFE_SECONDS
