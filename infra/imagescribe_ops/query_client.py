@@ -38,7 +38,7 @@ class QueryClient:
         query = urlencode(asked or {}, quote_via=quote, safe="")
         url = f"{self._url}{path}" + (f"?{query}" if query else "")
         request = AWSRequest("GET", url, headers={"Accept": "application/json"})
-        SigV4Auth(self._connection.credentials(), "lambda", self._connection.region).add_auth(request)
+        SigV4Auth(self._connection.credentials(), "lambda", self._connection.region or "").add_auth(request)
         with requests.Session() as session:
             # A proxy cannot reach this machine's own loopback address.
             session.trust_env = urlsplit(url).hostname != "127.0.0.1"

@@ -29,6 +29,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from imagescribe.query.errors import QueryError
 from imagescribe_ops.errors import NotFoundError, OperationError
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ def readable_errors() -> Iterator[None]:
             f"AWS could not be reached: {error}.",
             "Check the network and AWS_ENDPOINT_URL; with --local, see that `imagescribe local` still runs.",
         ) from error
+    except QueryError as error:
+        raise OperationError(error.problem, error.advice) from error
     except ClientError as error:
         raise _of_client_error(error) from error
     except BotoCoreError as error:

@@ -1,7 +1,7 @@
 """What goes into a zip is what is locked, file by file: its `requirements.txt` has the hash of each.
 
-Of the files of a package it names the wheel that fits every machine, or else those for Lambda's two architectures. Where
-`sam build` takes a wheel for another machine than it runs on, it asks for that by name alone and checks no hash.
+Of the files of a package it names the wheel that fits every machine, or else those for Lambda's two architectures.
+Where `sam build` takes a wheel for another machine than it runs on, it asks for that by name alone and checks no hash.
 """
 
 from __future__ import annotations

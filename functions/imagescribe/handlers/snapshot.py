@@ -11,15 +11,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.log import logger
 from imagescribe.query.reader import CatalogReader
-from imagescribe.query.snapshot_job import SnapshotJob
 from imagescribe.query.snapshot import Snapshots
+from imagescribe.query.snapshot_job import SnapshotJob
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_PATIENT = AWS_CONFIG.merge(Config(read_timeout=60))  # S3 thinks about half a gigabyte before it answers
 
 _table = os.environ["IMAGESCRIBE_CATALOG_TABLE"]
 _dynamodb = boto3.client("dynamodb", config=AWS_CONFIG)
@@ -27,7 +30,7 @@ _job = SnapshotJob(
     client=_dynamodb,
     table=_table,
     catalog=CatalogReader(_dynamodb, _table),
-    snapshots=Snapshots(boto3.client("s3", config=AWS_CONFIG), os.environ["IMAGESCRIBE_INDEX_BUCKET"]),
+    snapshots=Snapshots(boto3.client("s3", config=_PATIENT), os.environ["IMAGESCRIBE_INDEX_BUCKET"]),
 )
 
 

@@ -57,6 +57,7 @@ class Api:
         return app
 
     def search_images(self, asked: SearchParameters) -> Response[str]:
+        """Find images by the words of their prompts."""
         query = parse(asked.q)
         since, until = moment(asked.since, "since"), moment(asked.until, "until")
         wanted = Range(
@@ -73,6 +74,7 @@ class Api:
         return _json({"images": images, "after": found.after or None})
 
     def list_images(self, asked: ListParameters) -> Response[str]:
+        """List images."""
         page = self.pages.page(
             prefix=asked.prefix,
             status=asked.status,
@@ -84,15 +86,18 @@ class Api:
         return _json({"images": [_image(record) for record in page.records], "after": page.after or None})
 
     def get_image(self, _asked: Nothing, image: str) -> Response[str]:
+        """Return one image's record."""
         return _json(_image(self._record(image)))
 
     def get_picture(self, asked: PictureParameters, image: str) -> Response[str]:
+        """Lead to the picture itself."""
         url, seconds = self.pictures.url(self._record(image))
         if asked.redirect:
             return Response(HTTPStatus.FOUND, "application/json", "{}", headers={**_PRIVATE, "Location": url})
         return _json({"url": url, "expires_in_seconds": seconds})
 
     def get_stats(self, _asked: Nothing) -> Response[str]:
+        """Count."""
         counts = self.catalog.count()
         return _json(
             {
@@ -103,6 +108,7 @@ class Api:
         )
 
     def get_openapi(self, _asked: Nothing) -> Response[str]:
+        """Describe the API."""
         return _json(document())
 
     def _record(self, image: str) -> ImageRecord:

@@ -20,8 +20,7 @@ type Position = tuple[str | int, ...]
 
 def encode(position: Position) -> str:
     """Return the cursor of a position."""
-    text = json.dumps(position, ensure_ascii=False, separators=(",", ":"))
-    return urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii").rstrip("=")
+    return to_text(json.dumps(position, ensure_ascii=False, separators=(",", ":")))
 
 
 def decode(cursor: str, *kinds: type) -> Position:
@@ -33,18 +32,36 @@ def decode(cursor: str, *kinds: type) -> Position:
         No page ended with this cursor.
     """
     try:
-        if len(cursor) > MAX_LENGTH:
-            raise ValueError("too long")
-        padded = cursor + "=" * (-len(cursor) % 4)
-        position: Any = json.loads(urlsafe_b64decode(padded.encode("ascii")).decode("utf-8"))
-        if not isinstance(position, list) or [type(part) for part in position] != list(kinds):
-            raise ValueError("another position")
-        # What is not the one text of its position was not made here.
-        if encode(tuple(position)) != cursor:
-            raise ValueError("another text")
+        position: Any = json.loads(of_text(cursor, MAX_LENGTH))
     except (ValueError, RecursionError) as error:
-        raise QueryError(
-            "The cursor is none of this question's.",
-            "Give `after` of the page before exactly as it was, with the same question, or leave it out.",
-        ) from error
+        raise foreign_cursor() from error
+    if not isinstance(position, list) or [type(part) for part in position] != list(kinds):
+        raise foreign_cursor()
     return tuple(position)
+
+
+def foreign_cursor() -> QueryError:
+    """Return what to say of a cursor that is none, or another question's."""
+    return QueryError(
+        "The cursor is none of this question's.",
+        "Give `after` of the page before exactly as it was, with the same question, or leave it out.",
+    )
+
+
+def to_text(text: str) -> str:
+    """Return a text in URL-safe Base64 without padding."""
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def of_text(encoded: str, max_length: int) -> str:
+    """Return the text of `to_text`.
+
+    Raises
+    ------
+    ValueError
+        There is none: it is too long, no Base64, no UTF-8, or not as `to_text` writes it.
+    """
+    text = urlsafe_b64decode(encoded[:max_length] + "=" * (-len(encoded) % 4)).decode()
+    if to_text(text) != encoded:
+        raise ValueError("this is not how the text is encoded")
+    return text

@@ -45,6 +45,11 @@ class Term:
     text: str
     is_prefix: bool = False
 
+    @property
+    def words(self) -> list[str]:
+        """The words one by one."""
+        return self.text.split(" ")
+
 
 type Alternatives = Callable[[Term], Sequence[str]]
 """Gives the phrases of an index that a term stands for."""
@@ -61,6 +66,11 @@ class Query:
     def terms(self) -> list[Term]:
         """All terms that an answer may have in it."""
         return [term for group in self.groups for term in group]
+
+    @property
+    def all_terms(self) -> list[Term]:
+        """All terms, those too that it must not have."""
+        return [*self.terms, *self.without]
 
     def expression(self, alternatives: Alternatives) -> tuple[str, list[Term]]:
         """Return the query as FTS5 takes it, and of each wanted phrase in it the term that it stands for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,11 @@ from imagescribe.query.index_file import Document, create_index
 from imagescribe.query.records import Entry
 from imagescribe.query.words import Tokenizer
 
-MAX_WORDS_OF_A_PREFIX: Final = 64
+MAX_WORDS_OF_PREFIXES: Final = 64
+"""As many words are looked for in place of the beginnings in a query: the commonest that begin so."""
+
 MAX_RANKED: Final = 10_000
+"""Matches that are ranked: the newest."""
 
 _MAP_BYTES: Final = 4 * 2**30
 _FIRST_WINDOW: Final = 20_000
@@ -66,6 +69,10 @@ class Scored:
     entry: Entry
 
 
+type Words = list[tuple[str, str, int]]
+"""Words with their stems, and how many prompts have each stem."""
+
+
 class SnapshotIndex:
     """The file of an index, open to read."""
 
@@ -74,21 +81,21 @@ class SnapshotIndex:
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         self._connection = apsw.Connection(f"file:{path}?immutable=1", flags=flags)
         self._connection.execute(f"PRAGMA mmap_size = {_MAP_BYTES}")
-        self._connection.register_fts5_function("score", _score)
+        self._scores = _Scores(self._connection)
         (self.images, self.complete_until), *_ = self._rows("SELECT images, complete_until FROM about")
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
-    def beginning_with(self, beginning: str) -> list[tuple[str, str, int]]:
-        """Return the commonest words that begin so, one for each stem: word, stem, prompts that have it."""
+    def beginning_with(self, beginning: str) -> Words:
+        """Return the commonest words that begin so, one for each stem."""
         return self._rows(
             "SELECT min(word), stem, documents FROM words JOIN stems USING (stem) WHERE word >= ? AND word < ?"
             " GROUP BY stem ORDER BY documents DESC LIMIT ?",
             beginning,
             beginning + _LAST_CHARACTER,
-            MAX_WORDS_OF_A_PREFIX,
+            MAX_WORDS_OF_PREFIXES,
         )
 
     def documents_with(self, stem: str) -> int:
@@ -125,17 +132,19 @@ class SnapshotIndex:
             yield found, self._entry(low)
             high, window = low - 1, window * 4
 
-    def best(self, expression: str, weights: list[float], wanted: Range) -> list[Scored]:
+    def best(self, expression: str, weights: Sequence[float], wanted: Range) -> list[Scored]:
         """Return the newest matches, `MAX_RANKED` at most, with how well each fits."""
         high, low = self._first_id(wanted.end) - 1, self._first_id(Entry(wanted.since, ""))
-        of_rank = "SELECT rowid FROM prompts WHERE prompts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT 1 OFFSET ?"
-        oldest = self._rows(of_rank, expression, low, high, MAX_RANKED - 1)
+        self._scores.weights = weights
+        at_rank = (
+            "SELECT rowid FROM prompts WHERE prompts MATCH ? AND rowid BETWEEN ? AND ?"
+            " ORDER BY rowid DESC LIMIT 1 OFFSET ?"
+        )
+        oldest = self._rows(at_rank, expression, low, high, MAX_RANKED - 1)
         low = oldest[0][0] if oldest else low
         rows = self._rows(
-            f"SELECT score(prompts{', ?' * len(weights)}), images.at, images.image"  # noqa: S608 - marks only
-            " FROM prompts JOIN images ON images.id = prompts.rowid"
+            "SELECT score(prompts), images.at, images.image FROM prompts JOIN images ON images.id = prompts.rowid"
             " WHERE prompts MATCH ? AND prompts.rowid BETWEEN ? AND ?",
-            *weights,
             expression,
             low,
             high,
@@ -161,7 +170,7 @@ class FreshIndex:
     def __init__(self) -> None:
         self._connection = apsw.Connection(":memory:")
         create_index(self._connection)
-        self._connection.register_fts5_function("score", _score)
+        self._scores = _Scores(self._connection)
         self.tokenizer = Tokenizer(self._connection)
         self._entries: list[Entry] = []  # of each row
         self._newest: dict[str, Entry] = {}
@@ -192,8 +201,8 @@ class FreshIndex:
                 for stem in {word.stem for word in words}:
                     self._documents[stem] = self._documents.get(stem, 0) + 1
 
-    def beginning_with(self, beginning: str) -> list[tuple[str, str, int]]:
-        """Return the words that begin so, one for each stem: word, stem, prompts that have it."""
+    def beginning_with(self, beginning: str) -> Words:
+        """Return the words that begin so, one for each stem."""
         of_stem = {stem: word for word, stem in self._stems.items() if word.startswith(beginning)}
         return [(word, stem, self._documents[stem]) for stem, word in of_stem.items()]
 
@@ -206,25 +215,37 @@ class FreshIndex:
         rows = self._connection.execute("SELECT rowid FROM prompts WHERE prompts MATCH ?", (expression,))
         return sorted((entry for (row,) in rows if self._is_wanted(entry := self._entries[row], wanted)), reverse=True)
 
-    def best(self, expression: str, weights: list[float], wanted: Range) -> list[Scored]:
+    def best(self, expression: str, weights: Sequence[float], wanted: Range) -> list[Scored]:
         """Return what matches with how well it fits."""
-        statement = f"SELECT score(prompts{', ?' * len(weights)}), rowid FROM prompts WHERE prompts MATCH ?"  # noqa: S608
-        rows: Iterable[Any] = self._connection.execute(statement, (*weights, expression))
+        self._scores.weights = weights
+        statement = "SELECT score(prompts), rowid FROM prompts WHERE prompts MATCH ?"
+        rows: Iterable[Any] = self._connection.execute(statement, (expression,))
         return [Scored(score, entry) for score, row in rows if self._is_wanted(entry := self._entries[row], wanted)]
 
     def _is_wanted(self, entry: Entry, wanted: Range) -> bool:
         return self._newest[entry.image] == entry and wanted.has(entry)
 
 
-def _score(api: apsw.FTS5ExtensionApi, *weights: apsw.SQLiteValue) -> float:
-    """Return how well a row fits, by BM25 with given weights of the phrases.
+class _Scores:
+    """How well a row fits: BM25 with given weights of the phrases.
 
     FTS5's own `bm25` weighs a phrase by counting its rows, all of them, at each query; and in another index it comes to
     another weight, so that scores of two could not be compared.
+
+    Attributes
+    ----------
+    weights
+        Of each phrase that is looked for, in their order; those to be left out have none.
     """
-    norm = _K1 * (1 - _B + _B * api.column_size(0) / _WORDS_OF_A_PROMPT)
-    total = 0.0
-    for phrase, weight in enumerate(weights):
-        if times := len(api.phrase_locations(phrase)[0]):
-            total += float(weight) * times * (_K1 + 1) / (times + norm)  # type: ignore[arg-type]
-    return total
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.weights: Sequence[float] = ()
+        connection.register_fts5_function("score", self._score)
+
+    def _score(self, api: apsw.FTS5ExtensionApi, *_: apsw.SQLiteValue) -> float:
+        norm = _K1 * (1 - _B + _B * api.column_size(0) / _WORDS_OF_A_PROMPT)
+        score = 0.0
+        for phrase, weight in enumerate(self.weights):
+            if times := len(api.phrase_column_offsets(phrase, 0)):
+                score += weight * times * (_K1 + 1) / (times + norm)
+        return score

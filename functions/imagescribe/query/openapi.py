@@ -73,8 +73,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "ImageScribe",
             "version": API_VERSION,
-            "description": "Images and their prompts. Every request is signed (AWS SigV4, service `lambda`), or carries a "
-            "JWT where the stack has an issuer for them.",
+            "description": "Images and their prompts. Every request is signed (AWS SigV4, service `lambda`), or "
+            "carries a JWT where the stack has an issuer for them.",
         },
         "paths": {route.path: {"get": _operation(route)} for route in ROUTES},
         "components": {"schemas": _schemas()},

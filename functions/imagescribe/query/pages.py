@@ -1,13 +1,16 @@
-"""Pages of the catalog. A page ends where its cursor says, so that the next goes on there whatever changed meanwhile.
+"""Pages of the catalog.
 
-What comes to stand before that place meanwhile is not seen; what moves behind it (an image that gets another status,
-where statuses are asked for) is seen again. A page may have fewer images than asked for, even none, and a cursor all the
-same: no request looks through more than `MAX_EXAMINED` keys.
+A page ends where its cursor says, and the next goes on there whatever changed meanwhile. What comes to stand before
+that place meanwhile is not seen; what moves behind it (an image that gets another status, where statuses are asked for)
+is seen again. A page may have fewer images than asked for, even none, and a cursor all the same: no request that has a
+limit looks through more than `MAX_EXAMINED` keys.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from heapq import merge
@@ -39,6 +42,11 @@ class Page:
 
     records: list[ImageRecord]
     after: str
+
+    @property
+    def more(self) -> bool:
+        """Whether there are more."""
+        return bool(self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +111,10 @@ class Pages:
     def _by_key(self, prefix: str, after: str) -> Found:
         start: dict[str, Any] = {}
         if after:
-            (key,) = cursors.decode(after, str)
-            if not str(key).startswith(prefix) or not 0 < len(str(key).encode()) <= _MAX_KEY_BYTES:
-                raise _of_another_question()
-            start = _key(bucket=self.bucket, key=str(key), image=f"s3://{self.bucket}/{key}")
+            (key,) = map(str, cursors.decode(after, str))
+            if not key.startswith(prefix) or not 0 < len(key.encode()) <= _MAX_KEY_BYTES:
+                raise cursors.foreign_cursor()
+            start = _key(bucket=self.bucket, key=key, image=f"s3://{self.bucket}/{key}")
         condition, values = "#bucket = :bucket", {":bucket": self.bucket}
         if prefix:
             condition, values = condition + " AND begins_with(#key, :prefix)", values | {":prefix": prefix}
@@ -116,26 +124,29 @@ class Pages:
     def _by_status(self, statuses: list[Status], day: date | None, after: str) -> Found:
         """Yield ranges of one index, merged by time; at the same time they stand in the order of the statuses."""
         # Text compares as time does; every time of the next day is greater than that day's bare date.
-        first, end = (day.isoformat(), (day + timedelta(days=1)).isoformat()) if day else ("", "~")
-        uploaded_at, last_status, image = cursors.decode(after, str, str, str) if after else (end, "", "")
-        if after and not (first <= str(uploaded_at) < end and last_status in statuses and _is_address(str(image))):
-            raise _of_another_question()
-        is_before = True  # of the statuses before the last one, all of that time was seen; of those behind it, none
-        ranges = []
-        for status in statuses:
-            start: dict[str, Any] = {}
-            is_last = status == last_status
-            if is_last:
-                start = _key(status=status, uploaded_at=str(uploaded_at), image=str(image))
-            until = str(uploaded_at) if not (after and is_before and not is_last) else _just_before(str(uploaded_at))
-            ranges.append(self._of_status(status, first, until, start))
-            is_before = is_before and not is_last
-        newest_first = merge(*ranges, key=lambda found: found[1][0], reverse=True)
-        yield from newest_first
+        first, end = (day.isoformat(), (day + timedelta(days=1)).isoformat()) if day else ("0", "~")
+        last_status = ""
+        until, until_before = end, end
+        start: dict[str, Any] = {}
+        if after:
+            until, last_status, image = map(str, cursors.decode(after, str, str, str))
+            if not (first <= until < end and _is_time(until) and last_status in statuses and self._has(image)):
+                raise cursors.foreign_cursor()
+            # Of the statuses before the last one, all of that moment was seen; of those behind it, nothing.
+            until_before = until[:-1] + "Y~"  # which sorts before every text that a Z ends, and behind all before it
+            start = _key(status=last_status, uploaded_at=until, image=image)
+        place = statuses.index(Status(last_status)) if after else len(statuses)
+        ranges = [
+            self._of_status(status, first, until_before if number < place else until, start if number == place else {})
+            for number, status in enumerate(statuses)
+        ]
+        yield from merge(*ranges, key=lambda found: found[1][0], reverse=True)
 
     def _of_status(self, status: Status, first: str, until: str, start: Mapping[str, Any]) -> Found:
+        if until < first:
+            return
         condition = "#status = :status AND uploaded_at BETWEEN :first AND :until"
-        values = {":status": status, ":first": first or "0", ":until": until}
+        values = {":status": status, ":first": first, ":until": until}
         for item in self._query("by-status", condition, values, start, newest_first=True):
             yield item["image"]["S"], (item["uploaded_at"]["S"], str(status), item["image"]["S"])
 
@@ -143,18 +154,12 @@ class Pages:
         since = iso_utc(since_ms / 1000)
         start: dict[str, Any] = {}
         if after:
-            updated_at, image = map(str, cursors.decode(after, str, str))
-            try:
-                date.fromisoformat(updated_at[:10])
-            except ValueError:
-                raise _of_another_question() from None
-            if updated_at < since or len(updated_at) != len(since) or not _is_address(image):
-                raise _of_another_question()
-            start = _key(described_day=updated_at[:10], updated_at=updated_at, image=image)
-            since_day = updated_at[:10]
-        else:
-            since_day = since[:10]
-        for day in self.catalog.days_since(date.fromisoformat(since_day)):
+            last, image = map(str, cursors.decode(after, str, str))
+            if not (_is_time(last) and last >= since and self._has(image)):
+                raise cursors.foreign_cursor()
+            start = _key(described_day=last[:10], updated_at=last, image=image)
+            since = last
+        for day in self.catalog.days_since(date.fromisoformat(since[:10])):
             condition = "described_day = :day AND updated_at >= :since"
             for item in self._query("by-described", condition, {":day": day.isoformat(), ":since": since}, start):
                 yield item["image"]["S"], (item["updated_at"]["S"], item["image"]["S"])
@@ -171,35 +176,34 @@ class Pages:
     ) -> Iterator[Any]:
         reserved = {f"#{name}": name for name in ("bucket", "key", "status") if f"#{name}" in condition}
         optional: dict[str, Any] = {"ExpressionAttributeNames": reserved} if reserved else {}
-        while True:
-            answer = self.client.query(
-                TableName=self.table,
-                IndexName=index,
-                KeyConditionExpression=condition,
-                ExpressionAttributeValues={name: {"S": value} for name, value in values.items()},
-                ScanIndexForward=not newest_first,
-                Limit=_PAGE,
-                **optional,
-                **({"ExclusiveStartKey": start} if start else {}),
-            )
-            yield from answer["Items"]
-            start = answer.get("LastEvaluatedKey", {})
-            if not start:
-                return
+        if start:
+            optional["ExclusiveStartKey"] = start
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues={name: {"S": value} for name, value in values.items()},
+            ScanIndexForward=not newest_first,
+            PaginationConfig={"PageSize": _PAGE},
+            **optional,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _has(self, image: str) -> bool:
+        """Say whether an address is one of the bucket's, as far as that can be seen."""
+        return image.startswith(f"s3://{self.bucket}/") and len(image.encode()) <= 2 * _MAX_KEY_BYTES
 
 
 def _key(**names: str) -> dict[str, Any]:
     return {name: {"S": value} for name, value in names.items()}
 
 
-def _is_address(image: str) -> bool:
-    return image.startswith("s3://") and len(image.encode()) <= 2 * _MAX_KEY_BYTES
+def _is_time(text: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text, re.ASCII) is not None and _is_day(text[:10])
 
 
-def _just_before(text: str) -> str:
-    """Return a text that sorts before another one and after every time that does."""
-    return text[:-1] + chr(ord(text[-1]) - 1) + "~"
-
-
-def _of_another_question() -> QueryError:
-    return QueryError("The cursor is of another question.", "Ask with it what was asked for the page before.")
+def _is_day(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(date.fromisoformat(text))
+    return False

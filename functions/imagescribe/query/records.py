@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from imagescribe.model.times import milliseconds
+from imagescribe.query.cursors import of_text, to_text
 from imagescribe.query.errors import QueryError
 
 MAX_ID_LENGTH: Final = 2_048
@@ -73,17 +74,17 @@ class ImageRecord:
 
     @property
     def entry(self) -> Entry:
-        """This version of the record."""
+        """The record as this version of it."""
         return Entry(milliseconds(self.updated_at), self.image)
 
 
 def image_id(image: str) -> str:
     """Return the id of ``s3://bucket/key``: its URL-safe Base64, without padding.
 
-    An address can hold that as one segment. Percent-encoding can't be relied on there: an HTTP API decodes it before the
-    function sees it, and ends the path at a ``?`` that was encoded in a key.
+    An address can hold that as one segment. Percent-encoding can't be relied on there: an HTTP API decodes it before
+    the function sees it, and ends the path at a ``?`` that was encoded in a key.
     """
-    return urlsafe_b64encode(image.encode("utf-8", "surrogatepass")).decode("ascii").rstrip("=")
+    return to_text(image)
 
 
 def image_of_id(text: str) -> str:
@@ -94,15 +95,11 @@ def image_of_id(text: str) -> str:
     QueryError
         It is no id.
     """
-    try:
-        if len(text) > MAX_ID_LENGTH:
-            raise ValueError("too long")
-        image = urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode("ascii")).decode("utf-8")
-        if not image.startswith("s3://") or image_id(image) != text:
-            raise ValueError("no image")
-    except ValueError as error:
-        raise QueryError(
-            "That is not the id of an image.",
-            "Take `id` from an answer, or make it of s3://BUCKET/KEY: URL-safe Base64 without padding.",
-        ) from error
-    return image
+    with suppress(ValueError):
+        image = of_text(text, MAX_ID_LENGTH)
+        if image.startswith("s3://"):
+            return image
+    raise QueryError(
+        "That is not the id of an image.",
+        "Take `id` from an answer, or make it of s3://BUCKET/KEY: URL-safe Base64 without padding.",
+    )

@@ -1,25 +1,27 @@
 """Search: the snapshot, what was described since, and the catalog, which has the last word.
 
-The snapshot lies in the function's own storage. A newer one is taken when there is one, and before each answer what the
-catalog's index `by-described` tells of since then is added in memory. Every hit is looked up in the catalog before it is
-shown: what was deleted, overwritten or described anew since is left out, however old the index.
+The snapshot lies in the function's own storage. A newer one is taken when there is one, and before each answer what
+the catalog's index `by-described` tells of since then is added in memory. Every hit is looked up in the catalog before
+it is shown: what was deleted, overwritten or described anew since is left out, however old the index.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from imagescribe.log import logger
 from imagescribe.model.times import iso_utc
 from imagescribe.query import cursors
 from imagescribe.query.grammar import Query, Term
-from imagescribe.query.index import MAX_WORDS_OF_A_PREFIX, FreshIndex, Range, SnapshotIndex
+from imagescribe.query.index import MAX_WORDS_OF_PREFIXES, FreshIndex, Range, SnapshotIndex
 from imagescribe.query.index_file import Document
 from imagescribe.query.records import Entry, ImageRecord
 from imagescribe.query.words import matches
@@ -33,7 +35,7 @@ LATENESS_MS: Final = 30_000
 """How long after its own time a record can appear in the index: a write is tried for 22 s (`AWS_CONFIG`)."""
 
 NO_SNAPSHOT_MS: Final = 2 * 86_400_000
-"""How far back the index is read while there is no snapshot yet: the first one is made within minutes of a deployment."""
+"""How far back is looked while there is no snapshot yet: the first is made within minutes of a deployment."""
 
 SNAPSHOT_CHECK_SECONDS: Final = 60.0
 SEARCH_SECONDS: Final = 1.0
@@ -135,7 +137,13 @@ class Search:
 
     def _take_snapshot(self, now: float) -> None:
         path = self._directory / "index.sqlite"
-        etag = self._snapshots.fetch(path, self._etag)
+        try:
+            etag = self._snapshots.fetch(path, self._etag)
+        except (ClientError, BotoCoreError):
+            if self._snapshot is None:
+                raise
+            logger.exception("the snapshot could not be fetched; the one before is used")
+            return
         if etag == self._etag and self._complete_until:
             return
         if self._snapshot:
@@ -162,7 +170,7 @@ class Search:
         """Return the newest images that match, as they are in the catalog at this moment."""
         self.refresh()
         ends_at = self._clock() + SEARCH_SECONDS
-        expression, _ = query.expression(self._alternatives)
+        expression, _ = self._expression(query)
         hits: list[Hit] = []
         for found, reached in self._stretches(expression, wanted):
             place = 0
@@ -180,8 +188,7 @@ class Search:
     def best(self, query: Query, wanted: Range, limit: int, skip: int = 0) -> Hits:
         """Return the images that match best, of the newest ones that match at all."""
         self.refresh()
-        expression, terms = query.expression(self._alternatives)
-        weights = [self._weight(term) for term in terms]
+        expression, weights = self._expression(query)
         scored = self._fresh.best(expression, weights, wanted)
         if self._snapshot:
             ranked = self._snapshot.best(expression, weights, wanted)
@@ -215,35 +222,40 @@ class Search:
             if record.status == Status.DESCRIBED and record.entry in found
         ]
 
-    def _alternatives(self, term: Term) -> list[str]:
-        """Return the phrases that a term stands for: itself, or with each of the words that it may begin."""
-        if not term.is_prefix:
-            return [term.text]
-        *before, beginning = term.text.split(" ")
-        # It matches nothing as it is, but what has no word for it must be no error either.
-        return [" ".join([*before, word]) for word in self._beginning_with(beginning)] or [term.text]
+    def _expression(self, query: Query) -> tuple[str, list[float]]:
+        """Return a query as the indexes take it, and how much each of its phrases tells."""
+        prefixes = {term: self._beginning_with(term.words[-1]) for term in query.all_terms if term.is_prefix}
+        most = MAX_WORDS_OF_PREFIXES // max(1, len(prefixes))
+
+        def alternatives(term: Term) -> list[str]:
+            if not term.is_prefix:
+                return [term.text]
+            # It matches nothing as it is, but what has no word for it must be no error either.
+            words = list(prefixes[term])[:most] or [term.words[-1]]
+            return [" ".join([*term.words[:-1], word]) for word in words]
+
+        expression, terms = query.expression(alternatives)
+        return expression, [self._weight(term, prefixes.get(term, {})) for term in terms]
 
     def _beginning_with(self, beginning: str) -> dict[str, int]:
-        """Return the commonest words that begin so, and how many prompts have each."""
+        """Return the words that begin so, the commonest first, and how many prompts have each."""
         words = self._fresh.tokenizer.words(beginning)
         if not words:
             return {}
         folded = words[-1].folded
         found: dict[str, tuple[str, int]] = {}
-        indexes = [self._snapshot, self._fresh] if self._snapshot else [self._fresh]
-        for word, stem, documents in (each for index in indexes for each in index.beginning_with(folded)):
+        of_snapshot = self._snapshot.beginning_with(folded) if self._snapshot else []
+        for word, stem, documents in of_snapshot + self._fresh.beginning_with(folded):
             known, before = found.get(stem, (word, 0))
             found[stem] = known, before + documents
-        commonest = nlargest(MAX_WORDS_OF_A_PREFIX, found.values(), key=lambda pair: pair[1])
+        commonest = nlargest(MAX_WORDS_OF_PREFIXES, found.values(), key=lambda pair: pair[1])
         return dict(commonest)
 
-    def _weight(self, term: Term) -> float:
+    def _weight(self, term: Term, words: Mapping[str, int]) -> float:
         """Return how much a term tells: the rarer, the more (the idf of BM25)."""
         images = (self._snapshot.images if self._snapshot else 0) + len(self._fresh)
-        *whole, last = term.text.split(" ")
-        counts = [self._documents_with(word) for word in whole]
-        counts.append(sum(self._beginning_with(last).values()) if term.is_prefix else self._documents_with(last))
-        rarest = min(*counts, images) if counts else 0
+        counts = [self._documents_with(word) for word in (term.words[:-1] if term.is_prefix else term.words)]
+        rarest = min([*counts, sum(words.values()), images] if term.is_prefix else [*counts, images])
         return log(1 + (images - rarest + 0.5) / (rarest + 0.5))
 
     def _documents_with(self, word: str) -> int:

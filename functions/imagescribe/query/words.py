@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -45,8 +45,8 @@ class Tokenizer:
     def words(self, text: str) -> list[Word]:
         """Return the words of a text, in their order."""
         raw = text.encode("utf-8", "replace")
-        folded: Sequence[tuple[str, ...]] = self._fold(raw, apsw.FTS5_TOKENIZE_DOCUMENT, None, include_offsets=False)
-        stemmed: Sequence[tuple[int, int, str]] = self._stem(raw, apsw.FTS5_TOKENIZE_DOCUMENT, None)
+        folded: Any = self._fold(raw, apsw.FTS5_TOKENIZE_DOCUMENT, None, include_offsets=False)
+        stemmed: Any = self._stem(raw, apsw.FTS5_TOKENIZE_DOCUMENT, None)
         return [
             Word(start, end, fold[0], stem)
             for (start, end, stem), fold in zip(stemmed, folded, strict=True)  # they split alike

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from imagescribe_ops.commands.base import READ, StackOptions, app, on_stack
+from imagescribe_ops.commands.base import READ, StackOptions, app, on_stack, utf8
 from imagescribe_ops.display import print_json, safe
 from imagescribe_ops.query_client import QueryClient
 
-# A word that begins with a minus is not an option here: it is what a prompt must not have.
-_CONTEXT = {"ignore_unknown_options": True}
+# A word that begins with a minus is not an option here: it is what a prompt must not have. -h would take -harbour.
+_CONTEXT = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
 @app.command(rich_help_panel=READ, context_settings=_CONTEXT)
@@ -41,6 +41,10 @@ def search(
 
     Examples: `imagescribe search red boat dusk` · `imagescribe search '"red boat"' -people --since 2026-11-01`
     """
+    for word in words:
+        if word.startswith("--"):
+            raise typer.BadParameter(f"there is no option {word}; a word to leave out has one minus")
+        utf8(word, "WORDS")
     client = QueryClient(*options.outputs())
     asked: dict[str, str | int] = {"q": " ".join(words), "limit": limit, "best": str(best).lower()}
     asked |= {
