@@ -22,6 +22,8 @@ MAX_RANKED: Final = 10_000
 
 _MAP_BYTES: Final = 4 * 2**30
 _FIRST_WINDOW: Final = 20_000
+_STRETCH: Final = 100
+"""Matches that are taken at a time: a page needs no more, as a rule."""
 _LAST_CHARACTER: Final = chr(0x10FFFF)
 
 # BM25 with the usual constants: https://sqlite.org/fts5.html#the_bm25_function
@@ -61,7 +63,7 @@ class Range:
         return self.since <= entry.at and entry < self.end and entry.image.startswith(self.prefix)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Scored:
     """An entry and how well it fits; more is better."""
 
@@ -106,7 +108,7 @@ class SnapshotIndex:
     def newest(self, expression: str, wanted: Range) -> Iterator[tuple[list[Entry], Entry]]:
         """Yield what matches, newest first, a stretch of the rows at a time.
 
-        The stretches grow, so that a common word is found in the first and a rare one costs few more.
+        A common word is found in the first stretch. A rare one makes them longer, so that it needs few more.
 
         Yields
         ------
@@ -126,30 +128,32 @@ class SnapshotIndex:
             found: list[Entry] = []
             for at, image in rows:
                 found.append(Entry(at, image))
-                if len(found) == _FIRST_WINDOW:
+                if len(found) == _STRETCH:
                     yield found, found[-1]
                     found = []
             yield found, self._entry(low)
             high, window = low - 1, window * 4
 
-    def best(self, expression: str, weights: Sequence[float], wanted: Range) -> list[Scored]:
-        """Return the newest matches, `MAX_RANKED` at most, with how well each fits."""
+    def best(self, expression: str, weights: Sequence[float], wanted: Range) -> Iterator[Scored]:
+        """Yield the newest matches, `MAX_RANKED` at most, the best first, and of equally good ones the newest."""
         high, low = self._first_id(wanted.end) - 1, self._first_id(Entry(wanted.since, ""))
-        self._scores.weights = weights
         at_rank = (
             "SELECT rowid FROM prompts WHERE prompts MATCH ? AND rowid BETWEEN ? AND ?"
             " ORDER BY rowid DESC LIMIT 1 OFFSET ?"
         )
         oldest = self._rows(at_rank, expression, low, high, MAX_RANKED - 1)
-        low = oldest[0][0] if oldest else low
-        rows = self._rows(
-            "SELECT score(prompts), images.at, images.image FROM prompts JOIN images ON images.id = prompts.rowid"
-            " WHERE prompts MATCH ? AND prompts.rowid BETWEEN ? AND ?",
+        self._scores.weights = weights
+        ranked = self._rows(
+            "SELECT score(prompts) AS score, rowid FROM prompts WHERE prompts MATCH ? AND rowid BETWEEN ? AND ?"
+            " ORDER BY score DESC, rowid DESC",
             expression,
-            low,
+            oldest[0][0] if oldest else low,
             high,
         )
-        return [Scored(score, Entry(at, image)) for score, at, image in rows if image.startswith(wanted.prefix)]
+        for score, row in ranked:
+            entry = self._entry(row)
+            if entry.image.startswith(wanted.prefix):
+                yield Scored(score, entry)
 
     def _first_id(self, entry: Entry) -> int:
         """Return the first row that is not before an entry."""
@@ -216,11 +220,12 @@ class FreshIndex:
         return sorted((entry for (row,) in rows if self._is_wanted(entry := self._entries[row], wanted)), reverse=True)
 
     def best(self, expression: str, weights: Sequence[float], wanted: Range) -> list[Scored]:
-        """Return what matches with how well it fits."""
+        """Return what matches, the best first, and of equally good ones the newest."""
         self._scores.weights = weights
         statement = "SELECT score(prompts), rowid FROM prompts WHERE prompts MATCH ?"
         rows: Iterable[Any] = self._connection.execute(statement, (expression,))
-        return [Scored(score, entry) for score, row in rows if self._is_wanted(entry := self._entries[row], wanted)]
+        scored = [Scored(score, entry) for score, row in rows if self._is_wanted(entry := self._entries[row], wanted)]
+        return sorted(scored, reverse=True)
 
     def _is_wanted(self, entry: Entry, wanted: Range) -> bool:
         return self._newest[entry.image] == entry and wanted.has(entry)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from heapq import nlargest
+from heapq import merge, nlargest
+from itertools import islice
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -189,18 +190,18 @@ class Search:
         """Return the images that match best, of the newest ones that match at all."""
         self.refresh()
         expression, weights = self._expression(query)
-        scored = self._fresh.best(expression, weights, wanted)
-        if self._snapshot:
-            ranked = self._snapshot.best(expression, weights, wanted)
-            scored += [each for each in ranked if self._fresh.newest_of(each.entry.image) is None]
-        scored.sort(key=lambda each: (each.score, each.entry), reverse=True)
+        of_snapshot = self._snapshot.best(expression, weights, wanted) if self._snapshot else iter(())
+        of_snapshot = (each for each in of_snapshot if self._fresh.newest_of(each.entry.image) is None)
+        ranked = merge(self._fresh.best(expression, weights, wanted), of_snapshot, reverse=True)
+        entries = (each.entry for each in islice(ranked, skip, None))
         hits: list[Hit] = []
-        place = skip
-        while place < len(scored) and len(hits) < limit:
-            batch = [each.entry for each in scored[place : place + limit - len(hits)]]
-            place += len(batch)
+        while batch := list(islice(entries, limit - len(hits))):
+            skip += len(batch)
             hits += self._checked(query, batch)
-        return Hits(hits, cursors.encode((place,)) if place < len(scored) else "")
+            if len(hits) == limit:
+                is_last = next(entries, None) is None
+                return Hits(hits, "" if is_last else cursors.encode((skip,)))
+        return Hits(hits, "")
 
     def _stretches(self, expression: str, wanted: Range) -> Iterator[tuple[list[Entry], Entry | None]]:
         """Yield what matches, newest first, and down to which entry that is all; None at the end."""

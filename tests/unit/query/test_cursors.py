@@ -26,12 +26,12 @@ def test_a_cursor_comes_back_as_its_position(at: int, image: str) -> None:
 @example(urlsafe_b64encode(b"[1" + b"0" * 2_000 + b"]").decode())
 @example("A" * (MAX_LENGTH + 1))
 def test_what_is_no_cursor_is_refused_with_a_sentence(cursor: str) -> None:
+    problem = ""
     try:
         position = decode(cursor, str)
     except QueryError as error:
-        assert "cursor" in error.problem
-    else:
-        assert [type(part) for part in position] == [str]
+        problem = error.problem
+    assert "cursor" in problem or [type(part) for part in position] == [str]
 
 
 @pytest.mark.parametrize("position", [("a",), (1, 2), (1, "a", "b"), (True, "a"), ()])
@@ -51,7 +51,9 @@ def test_an_image_has_one_id_which_an_address_can_hold(key: str) -> None:
 @example("aHR0cDovL2E")
 @example("x" * 3_000)
 def test_what_is_no_id_is_refused_with_a_sentence(text: str) -> None:
+    image, problem = "", ""
     try:
-        assert image_of_id(text).startswith("s3://")
+        image = image_of_id(text)
     except QueryError as error:
-        assert "id" in error.problem
+        problem = error.problem
+    assert image.startswith("s3://") or "id" in problem
