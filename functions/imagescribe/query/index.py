@@ -137,18 +137,15 @@ class SnapshotIndex:
     def best(self, expression: str, weights: Sequence[float], wanted: Range) -> Iterator[Scored]:
         """Yield the newest matches, `MAX_RANKED` at most, the best first, and of equally good ones the newest."""
         high, low = self._first_id(wanted.end) - 1, self._first_id(Entry(wanted.since, ""))
-        at_rank = (
-            "SELECT rowid FROM prompts WHERE prompts MATCH ? AND rowid BETWEEN ? AND ?"
-            " ORDER BY rowid DESC LIMIT 1 OFFSET ?"
-        )
-        oldest = self._rows(at_rank, expression, low, high, MAX_RANKED - 1)
         self._scores.weights = weights
         ranked = self._rows(
-            "SELECT score(prompts) AS score, rowid FROM prompts WHERE prompts MATCH ? AND rowid BETWEEN ? AND ?"
+            "SELECT score, rowid FROM (SELECT score(prompts) AS score, rowid FROM prompts"
+            " WHERE prompts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?)"
             " ORDER BY score DESC, rowid DESC",
             expression,
-            oldest[0][0] if oldest else low,
+            low,
             high,
+            MAX_RANKED,
         )
         for score, row in ranked:
             entry = self._entry(row)
@@ -251,6 +248,6 @@ class _Scores:
         norm = _K1 * (1 - _B + _B * api.column_size(0) / _WORDS_OF_A_PROMPT)
         score = 0.0
         for phrase, weight in enumerate(self.weights):
-            if times := len(api.phrase_column_offsets(phrase, 0)):
+            if weight and (times := len(api.phrase_column_offsets(phrase, 0))):
                 score += weight * times * (_K1 + 1) / (times + norm)
         return score

@@ -8,7 +8,7 @@ it is shown: what was deleted, overwritten or described anew since is left out, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge, nlargest
 from itertools import islice
@@ -225,38 +225,38 @@ class Search:
 
     def _expression(self, query: Query) -> tuple[str, list[float]]:
         """Return a query as the indexes take it, and how much each of its phrases tells."""
-        prefixes = {term: self._beginning_with(term.words[-1]) for term in query.all_terms if term.is_prefix}
-        most = MAX_WORDS_OF_PREFIXES // max(1, len(prefixes))
+        prefixes = [term for term in query.all_terms if term.is_prefix]
+        most = max(1, MAX_WORDS_OF_PREFIXES // max(1, len(prefixes)))
 
         def alternatives(term: Term) -> list[str]:
             if not term.is_prefix:
                 return [term.text]
             # It matches nothing as it is, but what has no word for it must be no error either.
-            words = list(prefixes[term])[:most] or [term.words[-1]]
+            words = self._beginning_with(term.words[-1], most) or [term.words[-1]]
             return [" ".join([*term.words[:-1], word]) for word in words]
 
         expression, terms = query.expression(alternatives)
-        return expression, [self._weight(term, prefixes.get(term, {})) for term in terms]
+        return expression, [self._weight(term) for term in terms]
 
-    def _beginning_with(self, beginning: str) -> dict[str, int]:
-        """Return the words that begin so, the commonest first, and how many prompts have each."""
+    def _beginning_with(self, beginning: str, most: int) -> list[str]:
+        """Return the commonest words that begin so."""
         words = self._fresh.tokenizer.words(beginning)
         if not words:
-            return {}
+            return []
         folded = words[-1].folded
         found: dict[str, tuple[str, int]] = {}
         of_snapshot = self._snapshot.beginning_with(folded) if self._snapshot else []
         for word, stem, documents in of_snapshot + self._fresh.beginning_with(folded):
             known, before = found.get(stem, (word, 0))
             found[stem] = known, before + documents
-        commonest = nlargest(MAX_WORDS_OF_PREFIXES, found.values(), key=lambda pair: pair[1])
-        return dict(commonest)
+        return [word for word, _ in nlargest(most, found.values(), key=lambda pair: pair[1])]
 
-    def _weight(self, term: Term, words: Mapping[str, int]) -> float:
-        """Return how much a term tells: the rarer, the more (the idf of BM25)."""
+    def _weight(self, term: Term) -> float:
+        """Return how much a term tells: the rarer, the more (the idf of BM25). A beginning tells nothing."""
+        if term.is_prefix:
+            return 0.0
         images = (self._snapshot.images if self._snapshot else 0) + len(self._fresh)
-        counts = [self._documents_with(word) for word in (term.words[:-1] if term.is_prefix else term.words)]
-        rarest = min([*counts, sum(words.values()), images] if term.is_prefix else [*counts, images])
+        rarest = min(images, *map(self._documents_with, term.words))
         return log(1 + (images - rarest + 0.5) / (rarest + 0.5))
 
     def _documents_with(self, word: str) -> int:

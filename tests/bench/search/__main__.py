@@ -1,7 +1,8 @@
 """Search at scale: `uv run --group bench python -m tests.bench.search [--images N…] [--stack N]`.
 
 Builds an index of synthetic prompts and asks it, beside a scan of a Parquet file of the same prompts by DuckDB; with
-`--stack N` also the deployed functions in the emulator with N images, beside a `Scan` with `contains`.
+`--stack N` also the deployed functions in the emulator with N images, beside a `Scan` with `contains`. Milliseconds by
+the clock depend on what else runs on the machine, those of the processor do not.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main() -> None:
             told = _measure(Path(place), images)
             sys.stdout.write("\n".join(_table(images, told)) + "\n\n")
             sys.stdout.flush()
-            p50, p99 = told["queries"]["all"]
+            *_, p50, p99 = told["queries"]["all"]
             holds = holds and 1e3 * p50 <= _P50_MS and 1e3 * p99 <= _P99_MS
     if asked.stack:
         lines = [f"| {asked.stack:,} images in the emulator | |", "|---|---|", *stack.rows(stack.measure(asked.stack))]
@@ -55,13 +56,12 @@ def _measure(place: Path, images: int) -> dict[str, Any]:
 
 def _table(images: int, told: dict[str, Any]) -> Iterator[str]:
     built, asked, scanned = told["build"], told["queries"], told["parquet"]
-    yield f"| {images:,} images | p50 | p99 |"
-    yield "|---|---|---|"
-    for kind, (p50, p99) in asked["kinds"].items():
-        yield f"| {kind} | {1e3 * p50:.1f} ms | {1e3 * p99:.1f} ms |"
-    p50, p99 = asked["all"]
-    yield f"| **all of them** | **{1e3 * p50:.1f} ms** | **{1e3 * p99:.1f} ms** |"
-    yield f"| Parquet and DuckDB, words only | {1e3 * scanned['p50']:.0f} ms | {1e3 * scanned['p99']:.0f} ms |"
+    yield f"| {images:,} images | p50 | p99 | processor, p50 | p99 |"
+    yield "|---|---|---|---|---|"
+    for kind, times in asked["kinds"].items():
+        yield f"| {kind} | {' | '.join(f'{1e3 * each:.1f}' for each in times)} |"
+    yield f"| **all of them** | {' | '.join(f'**{1e3 * each:.1f}**' for each in asked['all'])} |"
+    yield f"| Parquet and DuckDB, words only | {1e3 * scanned['p50']:.0f} | {1e3 * scanned['p99']:.0f} | | |"
     yield ""
     yield (
         f"Built in {built['seconds']:.1f} s, {built['bytes'] / 1e6:.0f} MB (Parquet: {scanned['bytes'] / 1e6:.0f} MB), "

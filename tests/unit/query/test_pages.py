@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagescribe.query import cursors, pages
-from imagescribe.query.errors import QueryError
+from imagescribe.query.errors import BusyError, QueryError
 from imagescribe.stores.catalog import Status
 from tests.unit.query.conftest import BUCKET, Library
 
@@ -123,3 +123,49 @@ def test_an_image_that_was_removed_is_still_a_place_to_go_on_from(library: Libra
     rest = [record.key for record in library.pages.page(day=date(2026, 11, 2), after=page.after).records]
     assert len(rest) == 7
     assert not {record.key for record in page.records} & set(rest)
+
+
+def test_a_table_that_leaves_keys_unread_is_asked_again_and_then_said_to_be_busy(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(library)
+    monkeypatch.setattr("imagescribe.query.reader.time.sleep", lambda _: None)
+    answer, rounds = library.dynamodb.batch_get_item, 0
+
+    def throttled(**asked: Any) -> Any:
+        nonlocal rounds
+        rounds += 1
+        if rounds < 3:
+            return {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}
+        return answer(**asked)
+
+    monkeypatch.setattr(library.dynamodb, "batch_get_item", throttled)
+    assert len(library.pages.page().records) == 14
+    rounds = -100
+    with pytest.raises(BusyError):
+        library.pages.page()
+
+
+def test_many_records_are_read_by_the_hundred(library: Library) -> None:
+    for number in range(120):
+        library.upload(f"{number:03}.png")
+    keys = [record.key for record in library.pages.page().records]
+    assert keys == [f"{number:03}.png" for number in range(120)]
+
+
+def test_counting_ends_somewhere_and_says_so(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(library)
+    counts = library.reader.count()
+    assert (counts.counts[Status.DESCRIBED], counts.counts[Status.SKIPPED], counts.complete) == (4, 4, True)
+    monkeypatch.setattr("imagescribe.query.reader.COUNT_PAGES", 1)
+    paginate = library.dynamodb.get_paginator
+
+    def short(name: Any) -> Any:
+        paginator = paginate(name)
+        whole = paginator.paginate
+        monkeypatch.setattr(paginator, "paginate", lambda **asked: whole(PaginationConfig={"PageSize": 2}, **asked))
+        return paginator
+
+    monkeypatch.setattr(library.dynamodb, "get_paginator", short)
+    counts = library.reader.count()
+    assert (counts.counts[Status.DESCRIBED], counts.complete) == (2, False)

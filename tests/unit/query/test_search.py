@@ -291,3 +291,13 @@ def test_the_words_are_marked_that_an_image_was_found_by(library: Library, where
     assert marked("eclair* red") == ["Éclairs", "red", "red"]
     assert marked("lighti* -zebra") == ["lighting"]
     assert marked('"red boat" boat OR red') == ["boats", "red boat", "Boat", "red"]
+
+
+def test_of_many_beginnings_each_stands_for_few_words(
+    library: Library, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MAX_WORDS_OF_PREFIXES", 8)
+    fill(library, where, *[f"boat{number}" for number in range(10)], "boat1 only")
+    assert len(newest(library.search(), "bo*")) == 9  # of boat1 there are two
+    assert len(newest(library.search(), "bo* boat*")) == 5
+    assert best(library.search(), "only OR zebra bo*") == ["10.png"]
