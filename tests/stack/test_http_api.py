@@ -59,7 +59,7 @@ def issuing() -> Iterator[Issuer]:
 
     class Documents(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            url = f"http://127.0.0.1:{self.server.server_address[1]}"
+            url = f"http://127.0.0.1:{server.server_port}"
             documents = {
                 "/.well-known/openid-configuration": {"issuer": url, "jwks_uri": f"{url}/keys"},
                 "/keys": {"keys": [jwk]},
@@ -74,7 +74,7 @@ def issuing() -> Iterator[Issuer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Documents)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield Issuer(f"http://127.0.0.1:{server.server_address[1]}", key)
+        yield Issuer(f"http://127.0.0.1:{server.server_port}", key)
     finally:
         server.shutdown()
         server.server_close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,6 @@ from tests.stack.pictures import picture
 
 if TYPE_CHECKING:
     from schemathesis import Case
-
-FRESH_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +58,10 @@ def keys(found: Any) -> list[str]:
 # ── Searching ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_prompt_is_found_within_two_seconds_of_its_record(deployment: Deployment, ask: Ask) -> None:
-    ask("search", "anything")  # what comes first starts the function
+def test_a_prompt_is_found_by_the_first_search_after_its_record_stands(deployment: Deployment, ask: Ask) -> None:
+    ask("search", "anything")  # the function runs already, and has looked for what is new
     describe(deployment, "found/Café + crème?.png", "A crimson rowboat at dusk")
-    begin = time.monotonic()
-    deployment.until(lambda: keys(ask("search", "rowboats", "dusk")) == ["found/Café + crème?.png"], "it is found")
-    assert time.monotonic() - begin < FRESH_SECONDS
+    assert keys(ask("search", "rowboats", "dusk")) == ["found/Café + crème?.png"]
 
 
 def test_what_is_deleted_is_gone_from_the_snapshot_too_as_soon_as_its_record_is(
@@ -229,7 +224,7 @@ def test_every_answer_is_what_the_openapi_document_says(deployment: Deployment, 
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy())
-    def holds(case: Case) -> None:
+    def holds(case: Case[Any]) -> None:
         answer = case.call(base_url=base_url, auth=auth, allow_redirects=False, timeout=30)
         # A schema can't tell which text is a query, a cursor or the id of an image that there is.
         case.validate_response(answer, excluded_checks=[positive_data_acceptance])

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 _table = os.environ["IMAGESCRIBE_CATALOG_TABLE"]
+_index_bucket = os.environ["IMAGESCRIBE_INDEX_BUCKET"]
+# The same place after a crash, so that what is left there does not add up. An emulator has one for all its stacks.
+_place = Path(tempfile.gettempdir()) / _index_bucket
+_place.mkdir(exist_ok=True)
 _session = boto3.Session()
 _dynamodb = _session.client("dynamodb", config=AWS_CONFIG)
 _s3 = _session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))
 _catalog = CatalogReader(_dynamodb, _table)
 _app = Api(
-    search=Search(
-        Snapshots(_s3, os.environ["IMAGESCRIBE_INDEX_BUCKET"]),
-        _catalog,
-        Path(tempfile.mkdtemp(prefix="imagescribe-index-")),
-    ),
+    search=Search(Snapshots(_s3, _index_bucket), _catalog, _place),
     pages=Pages(_dynamodb, _table, os.environ["IMAGESCRIBE_BUCKET"], _catalog),
     catalog=_catalog,
     pictures=Pictures(_s3),

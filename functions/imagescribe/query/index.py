@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import apsw
 
@@ -81,7 +82,7 @@ class SnapshotIndex:
     def __init__(self, path: Path) -> None:
         # immutable: nobody writes to it, so SQLite need not lock or look for a journal.
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        self._connection = apsw.Connection(f"file:{path}?immutable=1", flags=flags)
+        self._connection = apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)
         self._connection.execute(f"PRAGMA mmap_size = {_MAP_BYTES}")
         self._scores = _Scores(self._connection)
         (self.images, self.complete_until), *_ = self._rows("SELECT images, complete_until FROM about")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from imagescribe.aws.s3 import URL_LIFE_SECONDS, presigned_url
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from imagescribe.query.records import ImageRecord
-
-URL_LIFE_SECONDS: Final = 300
 
 
 class Pictures:
@@ -20,11 +20,5 @@ class Pictures:
 
     def url(self, record: ImageRecord) -> tuple[str, int]:
         """Return a URL of the picture that a record tells of, and how many seconds it lives."""
-        version: dict[str, Any] = {"VersionId": record.version_id} if record.version_id else {}
-        url = self._client.generate_presigned_url(
-            "get_object",
-            Params={"Bucket": record.bucket, "Key": record.key, **version},
-            ExpiresIn=URL_LIFE_SECONDS,
-            HttpMethod="GET",
-        )
-        return url, URL_LIFE_SECONDS
+        version = {"VersionId": record.version_id} if record.version_id else {}
+        return presigned_url(self._client, Bucket=record.bucket, Key=record.key, **version), URL_LIFE_SECONDS

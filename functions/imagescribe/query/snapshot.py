@@ -6,6 +6,7 @@ made at once, the first to be done stands, and the other is dropped: both are co
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Snapshots:
                 return ""
             raise
         size = int(first["ContentRange"].rpartition("/")[2])
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{os.getpid()}")
         try:
             with part.open("wb") as file:
                 file.truncate(size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from random import Random
 from typing import Final
@@ -51,7 +51,7 @@ def queries(seed: int = 1, of_each: int = 25) -> dict[str, list[str]]:
     def some(count: int, first: int, last: int) -> list[str]:
         return random.sample(words[first:last], count)
 
-    kinds = {
+    kinds: dict[str, Callable[[], str]] = {
         "a common word": lambda: some(1, 0, 50)[0],
         "a rare word": lambda: some(1, 5_000, len(words))[0],
         "two common words": lambda: " ".join(some(2, 0, 100)),

@@ -75,21 +75,21 @@ def _scan(stack: LocalStack, word: str) -> float:
 
 
 def _fill(stack: LocalStack, images: int) -> None:
-    client, table = stack.connection.dynamodb(), stack.outputs.catalog_table_name
+    client, table, bucket = stack.connection.dynamodb(), stack.outputs.catalog_table_name, stack.outputs.bucket_name
 
     def put(batch: tuple[Document, ...]) -> None:
-        client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in map(_item, batch)]})
+        client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": _item(bucket, each)}} for each in batch]})
 
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(put, batched(documents(images), 25, strict=False)):
             pass
 
 
-def _item(document: Document) -> Any:
+def _item(bucket: str, document: Document) -> Any:
     at = iso_utc(document.at / 1000)
-    bucket, _, key = document.image.removeprefix("s3://").partition("/")
+    key = document.image.removeprefix("s3://pictures/")
     texts = {
-        "image": document.image,
+        "image": f"s3://{bucket}/{key}",
         "bucket": bucket,
         "key": key,
         "status": "described",
