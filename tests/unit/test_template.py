@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imagescribe.aws.sqs import RECEIVES_BEFORE_REQUEUE
+from imagescribe.query.snapshot import KEY
 from imagescribe.settings import Settings
 from tests import sam_template
 from tests.factories import ROOT
@@ -117,11 +118,47 @@ def test_every_function_has_a_role_of_its_own() -> None:
     assert len(set(roles)) == len(roles)
 
 
-@pytest.mark.parametrize(
-    "action", ["dynamodb:Scan", "s3:PutObject", "s3:DeleteObject", "secretsmanager:PutSecretValue"]
-)
+@pytest.mark.parametrize("action", ["s3:DeleteObject", "secretsmanager:PutSecretValue"])
 def test_no_function_may_do_what_none_has_to(action: str) -> None:
     assert not [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
+
+
+def test_the_snapshot_function_alone_scans_the_catalog_and_writes_objects() -> None:
+    of_action = {
+        action: [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
+        for action in ("dynamodb:Scan", "s3:PutObject")
+    }
+    assert of_action == {
+        "dynamodb:Scan": ["SnapshotRole.ReadEveryRecord"],
+        "s3:PutObject": ["SnapshotRole.KeepTheSnapshot"],
+    }
+
+
+def test_the_query_function_may_only_read() -> None:
+    actions = {
+        action.partition(":")[2]
+        for name, each in ALLOWED.items()
+        if name.startswith("QueryRole.") and each.get("Sid") != "WriteLogs"
+        for action in as_list(each["Action"])
+    }
+    reads = {"GetItem", "BatchGetItem", "Query", "GetObject", "GetObjectVersion", "ListBucket", "Decrypt"}
+    assert actions == reads | {"AssumeRole"}
+
+
+def test_the_index_is_read_and_written_where_the_template_allows_it() -> None:
+    for name in ("SnapshotRole.KeepTheSnapshot", "QueryRole.ReadTheSnapshot"):
+        assert ALLOWED[name]["Resource"] == {"Fn::Sub": f"${{IndexBucket.Arn}}/{KEY}"}
+
+
+def test_nothing_is_public_by_default() -> None:
+    assert FUNCTIONS["QueryFunction"]["FunctionUrlConfig"] == {"AuthType": "AWS_IAM"}
+    assert sam_template.load()["Parameters"]["JwtIssuer"]["Default"] == ""
+    of_http_api = [each for each in RESOURCES.values() if each["Type"].startswith("AWS::ApiGatewayV2::")]
+    assert len(of_http_api) == 5
+    assert all(each["Condition"] == "HasJwtIssuer" for each in of_http_api)
+    (route,) = sam_template.resources("AWS::ApiGatewayV2::Route").values()
+    assert route["AuthorizationType"] == "JWT"
+    assert route["RouteKey"].startswith("GET ")
 
 
 # ── Numbers that hang together ───────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +190,7 @@ def test_every_queue_keeps_messages_for_as_long_as_sqs_can() -> None:
 
 
 def test_every_function_that_a_queue_invokes_tells_which_messages_failed() -> None:
-    events = [event for function in FUNCTIONS.values() for event in function["Events"].values()]
+    events = [event for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
     uploads = [event["Properties"] for event in events if event["Type"] == "SQS"]
     assert uploads
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in uploads)
@@ -161,7 +198,7 @@ def test_every_function_that_a_queue_invokes_tells_which_messages_failed() -> No
 
 def test_a_run_of_a_schedule_that_fails_is_left_to_the_next_one() -> None:
     for function in FUNCTIONS.values():
-        if any(event["Type"] == "Schedule" for event in function["Events"].values()):
+        if any(event["Type"] == "Schedule" for event in function.get("Events", {}).values()):
             assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
 
 
@@ -217,14 +254,19 @@ def test_everything_is_encrypted_at_rest() -> None:
     assert all("BucketEncryption" in bucket for bucket in sam_template.resources("AWS::S3::Bucket").values())
 
 
-def test_the_bucket_is_nobody_elses_to_see() -> None:
-    (bucket,) = sam_template.resources("AWS::S3::Bucket").values()
+BUCKETS = sam_template.resources("AWS::S3::Bucket")
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_is_nobody_elses_to_see(name: str) -> None:
+    bucket = BUCKETS[name]
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert all(value is True for value in bucket["PublicAccessBlockConfiguration"].values())
 
 
-def test_the_parts_of_an_upload_that_never_ended_do_not_stay() -> None:
-    (bucket,) = sam_template.resources("AWS::S3::Bucket").values()
+@pytest.mark.parametrize("name", BUCKETS)
+def test_the_parts_of_an_upload_that_never_ended_do_not_stay(name: str) -> None:
+    bucket = BUCKETS[name]
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
     assert rule["Status"] == "Enabled"
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
@@ -235,7 +277,7 @@ def test_what_is_not_encrypted_is_refused_unless_an_operator_says_otherwise() ->
     parameters = sam_template.load()["Parameters"]
     assert parameters["RequireTls"]["Default"] == "true"
     refusals = {name for name, each in STATEMENTS.items() if each["Effect"] == "Deny"}
-    assert refusals == {"BucketPolicy.TlsOnly", "QueuePolicy.TlsOnly"}
+    assert refusals == {"BucketPolicy.TlsOnly", "QueuePolicy.TlsOnly", "IndexBucketPolicy.TlsOnly"}
     for name in refusals:
         assert STATEMENTS[name]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 

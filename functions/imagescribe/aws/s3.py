@@ -125,11 +125,7 @@ class Objects:
 
     def presign(self, upload: Upload) -> str:
         """Return a URL that reads this upload, for URL_LIFE_SECONDS. It is a secret while it lives."""
-        url = self._client.generate_presigned_url(
-            "get_object", Params=_address(upload), ExpiresIn=URL_LIFE_SECONDS, HttpMethod="GET"
-        )
-        path, question_mark, query = url.partition("?")
-        return "/".join(map(_undotted, path.split("/"))) + question_mark + query
+        return presigned_url(self._client, **_address(upload))
 
     def tag(self, upload: Upload, key: str, value: str, deadline: float = inf) -> TagState | None:
         """Set one tag and keep all others.
@@ -171,6 +167,13 @@ class Objects:
                 return TagState.DENIED
             raise
         return TagState.WRITTEN
+
+
+def presigned_url(client: S3Client, **address: str) -> str:
+    """Return a URL that reads what is under ``Bucket``, ``Key`` and ``VersionId``, for URL_LIFE_SECONDS."""
+    url = client.generate_presigned_url("get_object", Params=address, ExpiresIn=URL_LIFE_SECONDS, HttpMethod="GET")
+    path, question_mark, query = url.partition("?")
+    return "/".join(map(_undotted, path.split("/"))) + question_mark + query
 
 
 def error_code(error: ClientError) -> str:

@@ -205,7 +205,10 @@ class Catalog:
     def _state(self, status: Status, attempts: int | None, **outcome: str | None) -> dict[str, Any]:
         nothing = dict.fromkeys(("prompt", "model", "tags", "error", "described_at", "waiting_until"))
         counted = {} if attempts is None else {"attempts": attempts}
-        return nothing | counted | outcome | {"status": status, "updated_at": iso_utc(self._clock())}
+        now = iso_utc(self._clock())
+        # The key of index `by-described`, which has what is described now and nothing else.
+        indexed = {"described_day": now[:10]} if status is Status.DESCRIBED else {}
+        return nothing | counted | outcome | indexed | {"status": status, "updated_at": now}
 
     def _update(
         self, upload: Upload, values: dict[str, Any], condition: str, operands: Mapping[str, str] | None = None
@@ -217,5 +220,6 @@ class Catalog:
             values=values,
             condition=condition,
             operands={":sequencer": upload.sequencer, **(operands or {})},
+            remove=() if "described_day" in values else ("described_day",),
             returns_item=False,
         )

@@ -76,11 +76,12 @@ def list_images(
         typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 100,
+    after: Annotated[str, typer.Option(metavar="CURSOR", help="Go on where the page before ended.")] = "",
 ) -> None:
     """List images by prefix, by status and by day.
 
     Where standard output is no terminal, each image is a line of upload time, status, image and prompt (or the reason
-    there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false}`.
+    there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false, "after": CURSOR|null}`.
 
     Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23`
     """
@@ -91,9 +92,12 @@ def list_images(
         status=status,
         day=day.date() if day else None,
         limit=limit,
+        after=after,
     )
     if options.as_json:
-        print_json({"images": [asdict(record) for record in page.records], "more": page.more})
+        print_json(
+            {"images": [asdict(record) for record in page.records], "more": page.more, "after": page.after or None}
+        )
         return
     _show_page(page)
 
@@ -113,7 +117,7 @@ def _show_page(page: Page) -> None:
             fields = (record.uploaded_at, record.status, record.image, record.prompt or record.error)
             print("\t".join(safe(field) for field in fields))
     note = Console(stderr=True, highlight=False)
-    if not page.records:
+    if not page.records and not page.more:
         note.print("No images match.")
     elif page.more:
-        note.print(f"These are the first {len(page.records)}; --limit 0 lists all.")
+        note.print(shown(f"There are more: --after {page.after} goes on there, --limit 0 lists all."), soft_wrap=True)

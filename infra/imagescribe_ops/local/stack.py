@@ -257,7 +257,12 @@ class LocalCloud:
             raise ValueError("the cloud has not been started")
         known = parameter_names(template)
         # The emulator speaks plain HTTP, which the stack's own policies refuse otherwise; and nothing is paid here.
-        local = {"DescribeUrl": self.describe_url, "RequireTls": "false", "DailyBudgetUsd": "0"}
+        local = {
+            "DescribeUrl": self.describe_url,
+            "RequireTls": "false",
+            "DailyBudgetUsd": "0",
+            "Architecture": deploy.architecture(),
+        }
         local |= MODEL_PARAMETERS if self.model else {}
         values = {name: value for name, value in local.items() if name in known} | dict(parameters or {})
         if unknown := sorted(set(values) - set(known)):

@@ -151,7 +151,7 @@ def test_what_dynamodb_did_not_get_to_is_asked_for_again(view: CatalogView, monk
         return answer | {"UnprocessedKeys": {table: {"Keys": rest}} if rest else {}}
 
     monkeypatch.setattr(view._client, "batch_get_item", one_at_a_time)
-    monkeypatch.setattr("imagescribe_ops.catalog_view.time.sleep", lambda _: None)
+    monkeypatch.setattr("imagescribe.query.reader.time.sleep", lambda _: None)
     assert keys(view, prefix="b/") == ["b/3.jpg", "b/4.jpg", "b/5.jpg"]
     assert asked == [3, 2, 1]
 
