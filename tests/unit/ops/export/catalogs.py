@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from imagescribe.query.reader import CatalogReader
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.stack import Connection
@@ -46,6 +47,7 @@ class LargeTable:
         connection = Connection(region="eu-central-1", access_key_id="testing", secret_access_key="testing")
         view = CatalogView(connection, "catalog")
         view._client = stand_in(self)
+        view._reader = CatalogReader(stand_in(self), "catalog")
         return view
 
     def get_paginator(self, _name: str) -> LargeTable:
