@@ -1,16 +1,17 @@
-"""The way of one image: inspect, open its record, claim its content, call the endpoint, save, tag, record."""
+"""The way of one image: inspect, open its record, claim its content, render, call the endpoint, save, tag, record."""
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.aws.s3 import ObjectHead, Objects, skip_reason
+from imagescribe.aws.imaging import Derived, Imaging, Unfit
+from imagescribe.aws.s3 import Addressed, ObjectHead, Objects, rendered_from, skip_reason
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
@@ -92,6 +93,7 @@ class Pipeline:
 
     settings: Settings
     objects: Objects
+    imaging: Imaging
     ledger: Ledger
     catalog: Catalog
     api_key: ApiKey
@@ -129,14 +131,28 @@ class Pipeline:
             if reason := skip_reason(head, self.settings.max_image_bytes):
                 return self._close(upload, attempts, Status.SKIPPED, reason)
 
+            rendered = rendered_from(head, self.settings.max_image_bytes)
+
             # Claim its content, unless that is paid for.
             match self.ledger.claim(upload, job.holder, job.ends_at):
                 case ClaimedElsewhere() as claimed:
                     return self._wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
-                    return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+                    return self._finish(upload, attempts, description, job.ends_at, inspected_at, rendered=rendered)
                 case Claimed():
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
+
+            # Have a picture of it made that the endpoint takes, if it would not take this one.
+            picture = self.imaging.rendition(upload, self.settings.max_image_bytes) if rendered else upload
+            match picture:
+                case Unfit(reason):
+                    return self._close(upload, attempts, Status.SKIPPED, reason)
+                case Transient() | Limited() as failure:
+                    return self._refused(upload, attempts, failure, None)
+                case Derived(is_new=True):
+                    # That took seconds, in which another call may start in its place.
+                    if_not_called.close()
+                    job = replace(job, permit=None)
 
             # Call the endpoint, at the time that the throttle permits.
             permit = job.permit or self.throttle.acquire(yields=job.yields)[0]
@@ -151,7 +167,7 @@ class Pipeline:
                 inspected_at = self.clock()
                 if not self._is_current(upload):
                     return self._overwritten(upload)
-            answer = self._call(upload, if_not_called)
+            answer = self._call(picture, if_not_called)
             if not isinstance(answer, Description):
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
 
@@ -165,12 +181,12 @@ class Pipeline:
             if_not_paid.pop_all()
             description = self.ledger.save(upload, answer, job.ends_at)
             self._record(permit, answer)
-            return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+            return self._finish(upload, attempts, description, job.ends_at, inspected_at, rendered=rendered)
 
-    def _call(self, upload: Upload, if_not_called: ExitStack) -> Answer:
+    def _call(self, picture: Addressed, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
         try:
-            key, url = self.api_key.get(), self.objects.presign(upload)
+            key, url = self.api_key.get(), self.objects.presign(picture)
             if_not_called.pop_all()
             answer = self.endpoint.describe(url, key)
             if isinstance(answer, AccountFault) and answer.concerns_key and (fresh := self.api_key.get(key)) != key:
@@ -196,7 +212,14 @@ class Pipeline:
                 return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
-        self, upload: Upload, attempts: int, description: Description, ends_at: float, inspected_at: float
+        self,
+        upload: Upload,
+        attempts: int,
+        description: Description,
+        ends_at: float,
+        inspected_at: float,
+        *,
+        rendered: str | None,
     ) -> Outcome:
         """Tag and record a description that is paid for."""
         prompt = description.prompt
@@ -210,8 +233,15 @@ class Pipeline:
         tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
         if tags is None:
             return self._overwritten(upload)
-        model = description.model
-        recorded = self.catalog.describe(upload, description.described_at, prompt, tags, attempts, model=model)
+        recorded = self.catalog.describe(
+            upload,
+            description.described_at,
+            prompt,
+            tags,
+            attempts,
+            model=description.model,
+            rendered_from=rendered,
+        )
         if recorded != prompt:
             if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.

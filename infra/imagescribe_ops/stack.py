@@ -235,6 +235,8 @@ class StackOutputs:
     query_url: str = ""
     snapshot_function_name: str = ""
     index_bucket_name: str = ""
+    imaging_function_name: str = ""
+    derived_bucket_name: str = ""
 
     @classmethod
     def read(cls, connection: Connection, stack: str) -> Self:
@@ -277,6 +279,8 @@ _OUTPUTS = {
     "QueryUrl": "query_url",
     "SnapshotFunctionName": "snapshot_function_name",
     "IndexBucketName": "index_bucket_name",
+    "ImagingFunctionName": "imaging_function_name",
+    "DerivedBucketName": "derived_bucket_name",
 }
 _OPTIONAL_OUTPUTS = {
     "RecoverFunctionName",
@@ -287,6 +291,8 @@ _OPTIONAL_OUTPUTS = {
     "QueryUrl",
     "SnapshotFunctionName",
     "IndexBucketName",
+    "ImagingFunctionName",
+    "DerivedBucketName",
 }
 _REQUIRED_OUTPUTS = [name for name in _OUTPUTS if name not in _OPTIONAL_OUTPUTS]
 

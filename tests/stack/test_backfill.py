@@ -88,7 +88,7 @@ def test_what_was_there_before_is_described_and_each_content_paid_for_once(
     estimate = ask("backfill")["estimate"]
     assert (estimate["objects"], estimate["described"], estimate["taken"]) == (52, 8, 44)
     assert (estimate["paid"], estimate["duplicates"], estimate["pays"]) == (3, 5, 30)
-    assert estimate["unfit"] == {"no JPEG, PNG or WebP": 6}
+    assert estimate["unfit"] == {"no image": 6}
     assert estimate["is_exact"]
 
     job = ask("backfill", "--yes")["job"]["id"]

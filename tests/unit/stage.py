@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from imagescribe.aws.dead_letters import DeadLetters
 from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import Delivery, UploadQueue
@@ -36,6 +37,7 @@ from imagescribe.throttle import rate as rates
 from imagescribe.throttle.item import State, ThrottleItem
 from tests.factories import API_KEY, Clock, eventbridge_body, stand_in, unique
 from tests.unit.fake_endpoint import FakeEndpoint
+from tests.unit.imaging_in_process import ImagingInProcess
 
 INVOCATION_SECONDS = 120.0
 VISIBILITY_SECONDS = 720
@@ -195,6 +197,7 @@ class Stage:
     secret: str = "the-key"
     endpoint: FakeEndpoint = field(init=False)
     pipeline: Pipeline = field(init=False)
+    imaging: ImagingInProcess = field(init=False)
     queue: UploadQueue = field(init=False)
     last_answer: dict[str, Any] = field(default_factory=dict)
     lambda_seconds: float = INVOCATION_SECONDS
@@ -205,6 +208,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.endpoint = FakeEndpoint(self.s3.client, self.clock)
+        self.imaging = ImagingInProcess(self.s3.client)
         self.cold_start()
 
     def cold_start(self, **changes: Any) -> None:
@@ -233,6 +237,7 @@ class Stage:
         self.pipeline = Pipeline(
             settings=settings,
             objects=Objects(stand_in(self.s3), self.clock),
+            imaging=Imaging(lambda: stand_in(self.imaging), "imaging"),
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
             api_key=ApiKey(stand_in(self.secrets), settings.api_key_secret_arn),

@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "IMAGESCRIBE_PRICE_PER_CALL_USD": "0.015",
     "IMAGESCRIBE_BACKFILL_QUEUE_URL": "https://queues.invalid/backfill",
     "IMAGESCRIBE_JOBS_TABLE": "jobs",
+    "IMAGESCRIBE_IMAGING_FUNCTION": "imaging",
     "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS": "mapping-1,mapping-2",
 }
 """What the template sets on the functions."""

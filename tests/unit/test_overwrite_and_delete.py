@@ -434,8 +434,9 @@ def test_a_folder_of_the_console_has_no_record(stage: Stage) -> None:
     ("content", "error"),
     [
         (b"", "the object is empty"),
-        (b"plain text, whatever its suffix says", "not a JPEG, PNG or WebP image (by its first bytes)"),
-        (OLD + b"\0" * 1_000_000, "MaxImageBytes is 1,000,000"),
+        (b"plain text, whatever its suffix says", "not an image of a known kind (by its first bytes)"),
+        (b"%PDF-1.7\n", "PDF is a document"),
+        (b"GIF89a" + b"\0" * 100, "its header is broken"),
     ],
 )
 def test_what_the_endpoint_would_not_take_is_skipped_with_the_reason_and_costs_nothing(

@@ -15,7 +15,11 @@ import pytest
 
 from tests.factories import ROOT
 
-FILES = {"lambda": "functions/requirements.txt", "search": "infra/layers/search/requirements.txt"}
+FILES = {
+    "lambda": "functions/requirements.txt",
+    "search": "infra/layers/search/requirements.txt",
+    "imaging": "functions/imaging/requirements.txt",
+}
 """Of a dependency group, the file that `sam build` reads."""
 
 ARCHITECTURES = ("x86_64", "aarch64")

@@ -73,7 +73,8 @@ def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> Non
         for text in inner(resource):
             assert text != "*"
             # A wildcard stands only for what is within one named thing, such as the keys of a bucket.
-            assert not (isinstance(text, str) and "*" in text) or text.endswith("}*"), text
+            within = ("}*", "}/renditions/*", "}/thumbnails/*")
+            assert not (isinstance(text, str) and "*" in text) or text.endswith(within), text
 
 
 def test_what_is_in_a_bucket_is_read_and_tagged_in_the_stacks_own_account_only() -> None:
@@ -123,14 +124,29 @@ def test_no_function_may_do_what_none_has_to(action: str) -> None:
     assert not [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
 
 
-def test_the_snapshot_function_alone_scans_the_catalog_and_writes_objects() -> None:
+def test_what_is_made_of_images_is_written_to_its_own_bucket_only() -> None:
+    written = ALLOWED["ImagingRole.KeepWhatIsMadeOfThem"]["Resource"]
+    assert written == [
+        {"Fn::Sub": "${DerivedBucket.Arn}/renditions/*"},
+        {"Fn::Sub": "${DerivedBucket.Arn}/thumbnails/*"},
+    ]
+    assert ALLOWED["DescribeRole.PresignRenditions"]["Action"] == "s3:GetObject"
+
+
+def test_the_imaging_function_reads_the_same_images_as_the_describe_function() -> None:
+    describe, imaging = ALLOWED["DescribeRole.ReadImagesAndWriteTheirTags"], ALLOWED["ImagingRole.ReadImages"]
+    assert imaging["Resource"] == describe["Resource"]
+    assert imaging["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+
+
+def test_the_snapshot_function_alone_scans_the_catalog_and_with_the_imaging_function_alone_writes_objects() -> None:
     of_action = {
         action: [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
         for action in ("dynamodb:Scan", "s3:PutObject")
     }
     assert of_action == {
         "dynamodb:Scan": ["SnapshotRole.ReadEveryRecord"],
-        "s3:PutObject": ["SnapshotRole.KeepTheSnapshot"],
+        "s3:PutObject": ["ImagingRole.KeepWhatIsMadeOfThem", "SnapshotRole.KeepTheSnapshot"],
     }
 
 
@@ -222,7 +238,7 @@ def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else()
 
 def test_every_variable_that_one_function_alone_is_told_is_read_in_its_handler() -> None:
     for function in FUNCTIONS.values():
-        package = ROOT / "functions"
+        package = ROOT / function.get("CodeUri", "functions")
         handler = package.joinpath(*function["Handler"].split(".")[:-1]).with_suffix(".py").read_text(encoding="utf-8")
         for variable in function.get("Environment", {}).get("Variables", {}):
             assert f'"{variable}"' in handler
@@ -264,7 +280,7 @@ def test_a_bucket_is_nobody_elses_to_see(name: str) -> None:
     assert all(value is True for value in bucket["PublicAccessBlockConfiguration"].values())
 
 
-@pytest.mark.parametrize("name", BUCKETS)
+@pytest.mark.parametrize("name", BUCKETS.keys() - {"DerivedBucket"})  # into which no upload has parts
 def test_the_parts_of_an_upload_that_never_ended_do_not_stay(name: str) -> None:
     bucket = BUCKETS[name]
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
@@ -273,11 +289,18 @@ def test_the_parts_of_an_upload_that_never_ended_do_not_stay(name: str) -> None:
     assert not {name for name in rule if "Expiration" in name or "Transition" in name}  # no picture is ever touched
 
 
+def test_what_is_made_of_images_expires_by_itself() -> None:
+    rules = sam_template.resources("AWS::S3::Bucket")["DerivedBucket"]["LifecycleConfiguration"]["Rules"]
+    assert {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules} == {"renditions/": 1, "thumbnails/": 30}
+    assert {rule["Status"] for rule in rules} == {"Enabled"}
+
+
 def test_what_is_not_encrypted_is_refused_unless_an_operator_says_otherwise() -> None:
     parameters = sam_template.load()["Parameters"]
     assert parameters["RequireTls"]["Default"] == "true"
     refusals = {name for name, each in STATEMENTS.items() if each["Effect"] == "Deny"}
-    assert refusals == {"BucketPolicy.TlsOnly", "QueuePolicy.TlsOnly", "IndexBucketPolicy.TlsOnly"}
+    policies = {"BucketPolicy", "QueuePolicy", "IndexBucketPolicy", "DerivedBucketPolicy"}
+    assert refusals == {f"{each}.TlsOnly" for each in policies}
     for name in refusals:
         assert STATEMENTS[name]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 

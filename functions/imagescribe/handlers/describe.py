@@ -20,6 +20,8 @@ import boto3
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.imaging import CLIENT_CONFIG as IMAGING_CONFIG
+from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import CLIENT_CONFIG, Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import UploadQueue
@@ -45,6 +47,9 @@ def assemble(settings: Settings) -> BatchProcessor:
     pipeline = Pipeline(
         settings=settings,
         objects=Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))),
+        imaging=Imaging(
+            lambda: boto3.Session().client("lambda", config=IMAGING_CONFIG), os.environ["IMAGESCRIBE_IMAGING_FUNCTION"]
+        ),
         ledger=Ledger(dynamodb, settings.ledger_table),
         catalog=Catalog(dynamodb, settings.catalog_table),
         api_key=ApiKey(session.client("secretsmanager", config=AWS_CONFIG), settings.api_key_secret_arn),

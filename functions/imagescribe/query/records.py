@@ -43,6 +43,7 @@ class ImageRecord:
     updated_at: str
     waiting_until: str
     model: str = ""
+    rendered_from: str = ""
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -72,6 +73,7 @@ class ImageRecord:
             updated_at=text("updated_at"),
             waiting_until=text("waiting_until"),
             model=text("model"),
+            rendered_from=text("rendered_from"),
         )
 
     @property

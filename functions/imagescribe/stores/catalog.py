@@ -157,14 +157,21 @@ class Catalog:
         attempts: int,
         *,
         model: str | None = None,
+        rendered_from: str | None = None,
     ) -> str | None:
-        """Record a prompt and the model that wrote it, and return the prompt that stands then.
+        """Record a prompt, the model that wrote it and what of, and return the prompt that stands then.
 
         That is another where the record became a newer upload's meanwhile, and None where that one is not described
         yet or the record was removed with its object.
         """
         state = self._state(
-            Status.DESCRIBED, attempts, prompt=prompt, model=model, tags=tags, described_at=described_at
+            Status.DESCRIBED,
+            attempts,
+            prompt=prompt,
+            model=model,
+            rendered_from=rendered_from,
+            tags=tags,
+            described_at=described_at,
         )
         try:
             self._write(upload, state)
@@ -203,7 +210,9 @@ class Catalog:
         return self._state(Status.WAITING, attempts, error=waiting.why, waiting_until=until)
 
     def _state(self, status: Status, attempts: int | None, **outcome: str | None) -> dict[str, Any]:
-        nothing = dict.fromkeys(("prompt", "model", "tags", "error", "described_at", "waiting_until"))
+        nothing = dict.fromkeys(
+            ("prompt", "model", "rendered_from", "tags", "error", "described_at", "waiting_until")
+        )
         counted = {} if attempts is None else {"attempts": attempts}
         now = iso_utc(self._clock())
         # The key of index `by-described`, which has what is described now and nothing else.

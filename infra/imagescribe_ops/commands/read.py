@@ -52,6 +52,7 @@ def _show_record(record: ImageRecord) -> None:
             ("prompt", record.prompt),
             ("model", record.model),
             ("reason", record.error if record.status != Status.DESCRIBED else ""),
+            ("rendered from", record.rendered_from),
             ("waiting until", record.waiting_until if record.status == Status.WAITING else ""),
             ("object tags", record.tags),
             ("attempts", str(record.attempts or "")),

@@ -44,6 +44,10 @@ class ImageResult:
         From the end of the upload until the catalog had the final status; None if it never had.
     error
         The catalog's reason where it was not described.
+    rendered_from
+        The kind of image that a JPEG was made of for the endpoint; empty where it took the image as it is.
+    content
+        The key of its content in the ledger.
     """
 
     picture: Picture
@@ -54,6 +58,8 @@ class ImageResult:
     tags: Mapping[str, str]
     seconds: float | None
     error: str
+    rendered_from: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class DemoResult:
                     "tags": dict(image.tags),
                     "seconds": image.seconds,
                     "error": image.error,
+                    "rendered_from": image.rendered_from,
                 }
                 for image in self.images
             ],
@@ -136,6 +143,7 @@ class Demo:
         self._stack = stack
         self._prompt_tag = prompt_tag
         self._bucket = stack.outputs.bucket_name
+        self._derived = stack.outputs.derived_bucket_name
         self._s3 = stack.connection.s3()
         self._catalog = CatalogView(stack.connection, stack.outputs.catalog_table_name)
 
@@ -201,6 +209,8 @@ class Demo:
             tags=self._tags(one.picture.key),
             seconds=seconds,
             error=record.error if record else "the catalog has no record of it",
+            rendered_from=record.rendered_from if record else "",
+            content=f"{record.etag}-{record.size}" if record else "",
         )
 
     def _tags(self, key: str) -> dict[str, str]:
@@ -229,16 +239,18 @@ class Demo:
             if lost:
                 problems.append(f"{key} lost its own tags {', '.join(lost)}")
         described = {
-            one.digest for one, result in zip(uploaded, results, strict=True) if result.status == Status.DESCRIBED
+            f"{self._derived}/renditions/{result.content}" if result.rendered_from else one.digest
+            for one, result in zip(uploaded, results, strict=True)
+            if result.status == Status.DESCRIBED
         }
-        problems += payment_problems(self._stack.cloud.calls(), described)
+        problems += payment_problems(self._stack.cloud.calls(), described, self._derived)
         dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
         return problems
 
 
-def payment_problems(calls: Sequence[DescribeCall], described: set[str]) -> list[str]:
+def payment_problems(calls: Sequence[DescribeCall], described: set[str], derived_bucket: str = "") -> list[str]:
     """Say which contents were not paid for exactly once.
 
     Parameters
@@ -246,9 +258,15 @@ def payment_problems(calls: Sequence[DescribeCall], described: set[str]) -> list
     calls
         Of whoever described.
     described
-        SHA-256 of each content that was described.
+        Of each content that was described its SHA-256, or where it was rendered the path of its rendition.
+    derived_bucket
+        Where renditions are.
     """
-    paid = Tally(call.sha256 for call in calls if call.billed)
+    paid = Tally(
+        call.object_path if call.object_path.partition("/")[0] == derived_bucket else call.sha256
+        for call in calls
+        if call.billed
+    )
     twice = [digest for digest, times in paid.items() if times > 1]
     never = described - paid.keys()
     extra = paid.keys() - described - {None}

@@ -12,8 +12,20 @@ from imagescribe_ops.local.tools import PROJECT_DIRECTORY
 
 SAMPLES = PROJECT_DIRECTORY / "events" / "samples" / "samples.json"
 
-CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-"""What the endpoint takes. In a folder the suffix decides what is uploaded; the function looks at the bytes."""
+CONTENT_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".avif": "image/avif",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+}
+"""What is described. In a folder the suffix decides what is uploaded; the function looks at the bytes."""
 
 MAX_KEY_BYTES = 1024
 
@@ -107,13 +119,13 @@ def select(paths: Sequence[Path]) -> Selection:
                 if file.suffix.lower() in CONTENT_TYPES:
                     add(file, file.relative_to(path).as_posix())
                 else:
-                    left_out.append(LeftOut(file, "its name is not that of a JPEG, PNG or WebP image"))
+                    left_out.append(LeftOut(file, "its name is not that of an image"))
         else:
             reason = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise OperationError(f"{path} {reason}.", "Name image files, or folders with images in them.")
     if not pictures:
         where = ", ".join(map(str, paths))
-        raise OperationError(f"There is no JPEG, PNG or WebP image in {where}.", "Name a folder with images in it.")
+        raise OperationError(f"There is no image in {where}.", "Name a folder with images in it.")
     return Selection(pictures, left_out)
 
 
