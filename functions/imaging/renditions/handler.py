@@ -95,7 +95,7 @@ def _download(source: dict[str, Any], file: IO[bytes]) -> None:
             raise UnfitError("it was deleted or overwritten meanwhile") from None
         raise
     if answer["ContentLength"] > MAX_SOURCE_BYTES:
-        raise UnfitError(f"{answer['ContentLength']:,} bytes, and more than {MAX_SOURCE_BYTES:,} are not converted")
+        raise UnfitError(f"{answer['ContentLength']:,} bytes, and no more than {MAX_SOURCE_BYTES:,} are converted")
     with answer["Body"] as body:
         copyfileobj(body, file, _CHUNK_BYTES)
     file.flush()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Final, cast
 
 import pi_heif  # type: ignore[import-untyped]
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 MAX_PIXELS: Final = 100_000_000
 """Looked up in the header, before anything is decoded."""
@@ -19,6 +21,9 @@ RENDITION_SIDE: Final = 2048
 RENDITION_QUALITIES: Final = (90, 80, 65, 50)
 THUMBNAIL_SIDE: Final = 512
 THUMBNAIL_QUALITY: Final = 80
+
+NEW_SUBFILE_TYPE: Final = 254
+"""The tag of TIFF 6.0 of which bit 0 says: a reduced-resolution version of another image in this file."""
 
 _SRGB: Final = ImageCms.createProfile("sRGB")
 _GREY_16: Final = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -45,7 +50,8 @@ def rendition(path: Path, max_bytes: int) -> bytes:
     while True:
         for quality in RENDITION_QUALITIES:
             jpeg = BytesIO()
-            picture.save(jpeg, "JPEG", quality=quality, optimize=True)
+            # Colours at their full resolution: describing them is what the picture is for.
+            picture.save(jpeg, "JPEG", quality=quality, subsampling="4:4:4", optimize=True)
             if jpeg.tell() <= max_bytes:
                 return jpeg.getvalue()
         if side == 1:
@@ -80,33 +86,40 @@ def _plain(path: Path, side: int) -> Image.Image:
 def _decoded(path: Path, side: int) -> Image.Image:
     """Decode a file's first frame; a JPEG no larger than it has to be."""
     try:
-        picture = Image.open(path, formats=FORMATS)
+        with warnings.catch_warnings(action="ignore"):  # what decoders have to say of broken files
+            picture = Image.open(path, formats=FORMATS)
+            _check(picture)
+            picture.draft(None, (side, side))
+            picture.load()
+    except UnfitError:
+        raise
     except UnidentifiedImageError:
         raise UnfitError("not a picture of a known kind, or its header is broken") from None
     except Image.DecompressionBombError:
-        raise UnfitError(_too_many_pixels()) from None
-    except Exception as error:  # a decoder raises anything at all over a broken file
-        raise UnfitError(_undecodable(error)) from error
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise UnfitError(_too_many_pixels(width, height))
-    try:
-        picture.draft(None, (side, side))
-        picture.load()
-    except Image.DecompressionBombError:
-        raise UnfitError(_too_many_pixels()) from None
+        raise UnfitError("more pixels than it says, and more than 100 million are not decoded") from None
     except MemoryError:
         raise UnfitError("decoding it takes more memory than any picture should") from None
-    except Exception as error:  # as above
-        raise UnfitError(_undecodable(error)) from error
+    except Exception as error:  # a decoder raises anything at all over a broken file
+        raise UnfitError(f"it cannot be decoded: {' '.join(str(error).split())[:200]}") from error
     return picture
+
+
+def _check(picture: Image.Image) -> None:
+    """Refuse by its header what is not worth decoding, or not safe."""
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise UnfitError(f"{width:,} × {height:,} pixels, and more than 100 million are not decoded")
+    if isinstance(picture, TiffImageFile):
+        page_is = picture.tag_v2.get(NEW_SUBFILE_TYPE, 0)
+        if isinstance(page_is, int) and page_is & 1:  # as raw files begin
+            raise UnfitError("a camera's raw file, which holds its picture only as a preview: export it as JPEG")
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
     """Return it in a mode of eight bits a channel, which can be shrunk and has its transparency as a channel."""
     mode = picture.mode
     if mode in _GREY_16:
-        return picture.convert("L")
+        return picture.convert("I").point(lambda value: value * (255 / 65535)).convert("L")
     if mode in ("I", "F"):  # of these no one says how bright white is
         low, high = cast(tuple[float, float], picture.getextrema())
         scale = 255 / ((high - low) or 1)
@@ -143,12 +156,3 @@ def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return picture
-
-
-def _too_many_pixels(width: int = 0, height: int = 0) -> str:
-    size = f"{width:,} × {height:,} pixels" if width else "more pixels than it says"
-    return f"{size}, and more than 100 million are not decoded"
-
-
-def _undecodable(error: Exception) -> str:
-    return f"it cannot be decoded: {' '.join(str(error).split())[:200] or type(error).__name__}"
