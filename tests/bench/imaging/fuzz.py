@@ -18,6 +18,7 @@ from tests.factories import ROOT
 
 SAMPLES = ROOT / "tests/unit/imaging/samples"
 MAX_BYTES = 10_000_000
+EXTREMES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\1\0")
 
 
 class Verdict(StrEnum):
@@ -82,9 +83,7 @@ def bent(content: bytes, other: bytes, random: Random) -> bytes:
             case 0:
                 changed[at] ^= 1 << random.randrange(8)
             case 1:
-                changed[at : at + 4] = random.choice(
-                    [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\1\0"]
-                )
+                changed[at : at + 4] = random.choice(EXTREMES)
             case 2:
                 changed[at : at + length] = random.randbytes(length)
             case 3 if len(changed) > length + 16:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import time
+from functools import partial
 from typing import NoReturn
 
 import pytest
 
 from renditions import sandbox
 from renditions.pictures import UnfitError
+
+
+def asleep(seconds: float) -> bytes:
+    time.sleep(seconds)
+    return b""
 
 
 def test_what_the_work_returns_is_returned() -> None:
@@ -28,6 +35,7 @@ def test_a_reason_of_the_work_is_the_reason() -> None:
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGILL", "SIGKILL"])
 def test_a_crash_is_a_reason(name: str) -> None:
     def work() -> bytes:
+        faulthandler.disable()  # pytest's, which would write to our own standard error
         os.kill(os.getpid(), signal.Signals[name])
         return b""
 
@@ -38,7 +46,7 @@ def test_a_crash_is_a_reason(name: str) -> None:
 def test_work_that_hangs_is_ended_in_time() -> None:
     begin = time.monotonic()
     with pytest.raises(UnfitError, match=r"decoding it takes longer than 0\.2 s"):
-        sandbox.run(lambda: time.sleep(60) or b"", seconds=0.2)
+        sandbox.run(partial(asleep, 60), seconds=0.2)
     assert time.monotonic() - begin < 10
 
 
@@ -65,7 +73,7 @@ def test_an_error_of_ours_is_none_of_the_files(capfd: pytest.CaptureFixture[str]
 def test_no_child_is_left() -> None:
     for seconds in (5.0, 0.05):
         try:
-            sandbox.run(lambda: time.sleep(0.2) or b"", seconds=seconds)
+            sandbox.run(partial(asleep, 0.2), seconds=seconds)
         except UnfitError:
             continue
     with pytest.raises(ChildProcessError):
