@@ -111,6 +111,16 @@ class Deployment:
         """Return how many calls were paid for some objects."""
         return sum(call.billed for key in keys for call in self.calls(key))
 
+    def rendition(self, upload: Uploaded) -> bytes:
+        """Return the JPEG that was made of an upload."""
+        key = f"renditions/{upload.content}"
+        return self.s3.get_object(Bucket=self.outputs.derived_bucket_name, Key=key)["Body"].read()
+
+    def calls_of_rendition(self, upload: Uploaded) -> list[JournalEntry]:
+        """Return the calls of the endpoint that were made for what was made of an upload."""
+        path = f"{self.outputs.derived_bucket_name}/renditions/{upload.content}"
+        return [call for call in self.simulator.journal() if call.object_path == path]
+
     def depth(self) -> QueueDepth:
         """Return how many messages the upload queue holds."""
         return QueueDepth.read(self.stack.connection, self.outputs.upload_queue_url)
@@ -205,12 +215,13 @@ class Deployment:
     # Permissions
 
     @contextmanager
-    def without(self, sid: str, *actions: str) -> Iterator[None]:
-        """Take actions out of one statement of the deployed function's role for the time of the block."""
+    def without(self, sid: str, *actions: str, function: str = "") -> Iterator[None]:
+        """Take actions out of a statement of a function's role, the describe function's, for the time of the block."""
         iam = iam_client(self.stack.cloud)
-        role = self.lambda_functions.get_function_configuration(FunctionName=self.outputs.describe_function_name)[
-            "Role"
-        ].rpartition("/")[2]
+        configuration = self.lambda_functions.get_function_configuration(
+            FunctionName=function or self.outputs.describe_function_name
+        )
+        role = configuration["Role"].rpartition("/")[2]
         name = iam.list_role_policies(RoleName=role)["PolicyNames"][0]
         policy: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         less = json.loads(json.dumps(policy))

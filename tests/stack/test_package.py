@@ -72,6 +72,11 @@ class Start:
     modules: dict[str, str]
     compiled: list[str]
 
+    @property
+    def is_imaging(self) -> bool:
+        """Whether it is of the imaging function."""
+        return (self.code / "renditions").exists()
+
     def has(self, file: str | Path) -> bool:
         """Say whether a file came with the function."""
         return any(Path(file).is_relative_to(place) for place in self.places)
@@ -82,7 +87,13 @@ class Start:
             yield from place.rglob("*.py")
 
 
-FUNCTIONS = ["describe_function_name", "recover_function_name", "query_function_name", "snapshot_function_name"]
+FUNCTIONS = [
+    "describe_function_name",
+    "recover_function_name",
+    "query_function_name",
+    "snapshot_function_name",
+    "imaging_function_name",
+]
 
 
 @pytest.fixture(scope="module", params=FUNCTIONS)
@@ -129,10 +140,15 @@ def test_every_module_comes_from_the_zip_or_from_the_runtime(start: Start) -> No
 
 
 def test_the_zip_holds_what_the_runtime_lacks_and_not_the_sdk_that_it_has(start: Start) -> None:
-    assert Path(start.modules["imagescribe"]).is_relative_to(start.code)
-    assert Path(start.modules["aws_lambda_powertools"]).is_relative_to(start.code)
+    needed = {"renditions", "PIL", "pi_heif"} if start.is_imaging else {"imagescribe", "aws_lambda_powertools"}
+    assert all(Path(start.modules[name]).is_relative_to(start.code) for name in needed)
     assert not (start.code / "boto3").exists()
     assert not (start.code / "botocore").exists()
+
+
+def test_no_function_but_the_imaging_one_carries_or_loads_what_decodes_pictures(start: Start) -> None:
+    assert (start.code / "PIL").exists() is start.is_imaging
+    assert ("PIL" in start.modules) is start.is_imaging
 
 
 def test_a_start_compiles_nothing_of_the_zip(start: Start) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Final, cast
@@ -86,11 +85,10 @@ def _plain(path: Path, side: int) -> Image.Image:
 def _decoded(path: Path, side: int) -> Image.Image:
     """Decode a file's first frame; a JPEG no larger than it has to be."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # what decoders have to say of broken files
-            picture = Image.open(path, formats=FORMATS)
-            _check(picture)
-            picture.draft(None, (side, side))
-            picture.load()
+        picture = Image.open(path, formats=FORMATS)
+        _check(picture)
+        picture.draft(None, (side, side))
+        picture.load()
     except UnfitError:
         raise
     except UnidentifiedImageError:

@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import resource
 import signal
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
 from renditions.pictures import UnfitError
@@ -18,7 +20,7 @@ MEMORY_BYTES: Final = 1_500_000_000
 
 SECONDS: Final = 40.0
 
-_DONE, _UNFIT = b"+", b"-"
+_DONE, _UNFIT, _FAILED = b"+", b"-", b"!"
 
 
 def run(work: Callable[[], bytes], seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> bytes:
@@ -29,7 +31,7 @@ def run(work: Callable[[], bytes], seconds: float = SECONDS, memory_bytes: int =
     UnfitError
         It was raised by the work, or the work crashed, or took more time or memory than it may.
     RuntimeError
-        The work raised something else, which is then on standard error.
+        The work raised something else, whose traceback it tells.
     """
     # A fork has all modules at hand; the parent has no threads when it forks.
     context = multiprocessing.get_context("fork")
@@ -50,21 +52,28 @@ def run(work: Callable[[], bytes], seconds: float = SECONDS, memory_bytes: int =
         child.join()
         child.close()
         receiver.close()
-    if answer[:1] == _UNFIT:
-        raise UnfitError(answer[1:].decode())
-    return answer[1:]
+    verdict, content = answer[:1], answer[1:]
+    if verdict == _DONE:
+        return content
+    words = content.decode(errors="replace")
+    raise UnfitError(words) if verdict == _UNFIT else RuntimeError(words)
 
 
 def _work(work: Callable[[], bytes], sender: Connection, seconds: float, memory_bytes: int) -> None:
     _limit(resource.RLIMIT_AS, _address_space() + memory_bytes)
     _limit(resource.RLIMIT_CPU, int(seconds) + 1)
     _limit(resource.RLIMIT_CORE, 0)
+    # Decoders write to standard error what they think of a broken file; nobody wants that in a log.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
         answer = _DONE + work()
     except UnfitError as unfit:
         answer = _UNFIT + str(unfit).encode()
     except MemoryError:
         answer = _UNFIT + b"it takes more memory than any picture should"
+    except Exception:  # noqa: BLE001 - it is raised again, on the other side
+        answer = _FAILED + traceback.format_exc().encode(errors="replace")
     sender.send_bytes(answer)
 
 
@@ -76,8 +85,8 @@ def _limit(what: int, amount: int) -> None:
 
 def _address_space() -> int:
     """Return how much of it this process has, in bytes."""
-    with open("/proc/self/statm", encoding="ascii") as pages:
-        return int(pages.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return int(pages[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _crash(exitcode: int | None, seconds: float) -> Exception:
@@ -86,4 +95,4 @@ def _crash(exitcode: int | None, seconds: float) -> Exception:
         if name == "SIGXCPU":
             return UnfitError(f"decoding it takes longer than {seconds:g} s")
         return UnfitError(f"the decoder crashed with it ({name})")
-    return RuntimeError(f"the work failed with status {exitcode}: its traceback is in the log")
+    return RuntimeError(f"the work ended with status {exitcode} and without a word")

@@ -20,6 +20,8 @@ from renditions.pictures import UnfitError
 from tests.bench.imaging.fuzz import Verdict, fuzz
 from tests.unit.imaging.test_pictures import IN_COLOUR, NO_LIMIT, SAMPLES, cat, errors, rendered
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # what Pillow has to say of broken files
+
 KINDS = ["cat.heic", "cat.avif", "cat.tiff", "cat.gif", "cat.bmp", "cat.jpg", "cat.png", "cat.webp"]
 
 
