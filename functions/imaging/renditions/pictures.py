@@ -50,7 +50,7 @@ def rendition(path: Path, max_bytes: int) -> bytes:
         for quality in RENDITION_QUALITIES:
             jpeg = BytesIO()
             # Colours at their full resolution: describing them is what the picture is for.
-            picture.save(jpeg, "JPEG", quality=quality, subsampling="4:4:4", optimize=True)
+            picture.save(jpeg, "JPEG", quality=quality, subsampling="4:4:4")
             if jpeg.tell() <= max_bytes:
                 return jpeg.getvalue()
         if side == 1:
@@ -94,7 +94,7 @@ def _decoded(path: Path, side: int) -> Image.Image:
     except UnidentifiedImageError:
         raise UnfitError("not a picture of a known kind, or its header is broken") from None
     except Image.DecompressionBombError:
-        raise UnfitError("more pixels than it says, and more than 100 million are not decoded") from None
+        raise UnfitError("more than 100 million pixels, and such pictures are not decoded") from None
     except MemoryError:
         raise UnfitError("decoding it takes more memory than any picture should") from None
     except Exception as error:  # a decoder raises anything at all over a broken file

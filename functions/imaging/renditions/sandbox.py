@@ -15,8 +15,8 @@ from typing import Final
 
 from renditions.pictures import UnfitError
 
-MEMORY_BYTES: Final = 1_500_000_000
-"""More address space than it begins with. 100 million pixels take 400 MB, and some decoders hold them thrice."""
+MEMORY_BYTES: Final = 1_900_000_000
+"""More address space than it begins with. 100 million pixels take 400 MB, and WebP's decoder holds them four times."""
 
 SECONDS: Final = 40.0
 

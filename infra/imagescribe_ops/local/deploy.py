@@ -109,8 +109,10 @@ def build(directory: Path, template: Path = TEMPLATE, authority: Path | None = N
     built_template = built / "template.yaml"
     for part in _built(built_template):
         _compile(part, directory)
-        if authority and part.root == TASK_ROOT:
-            with (part.code / "certifi" / "cacert.pem").open("ab") as trusted:
+        authorities = part.code / "certifi" / "cacert.pem"  # of a function that calls somebody over TLS
+        if authority and authorities.exists():
+            with authorities.open("ab") as trusted:
+                trusted.write(authority.read_bytes())
                 trusted.write(authority.read_bytes())
     return built_template
 

@@ -60,7 +60,10 @@ def test_pixels_are_counted_before_any_is_decoded(path: Path) -> None:
     assert (
         unfit(path, png(10_001, 10_000, rows=0)) == "10,001 × 10,000 pixels, and more than 100 million are not decoded"
     )
-    assert unfit(path, png(2**31 - 1, 2**31 - 1, rows=0)).endswith("and more than 100 million are not decoded")
+    assert (
+        unfit(path, png(2**31 - 1, 2**31 - 1, rows=0))
+        == "more than 100 million pixels, and such pictures are not decoded"
+    )
 
 
 def test_a_bitmap_that_says_that_it_is_enormous_is_not_decoded(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from random import Random
 
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
@@ -175,6 +176,11 @@ def test_a_rendition_has_no_more_bytes_than_the_endpoint_takes(max_bytes: int, t
     Image.effect_noise((1500, 1000), 90).save(tmp_path / "noise.bmp")
     width, height = rendered(tmp_path / "noise.bmp", max_bytes).size
     assert width / height == pytest.approx(1.5, rel=0.1)
+
+
+def test_noise_which_no_encoder_can_make_smaller_becomes_a_picture_too(tmp_path: Path) -> None:
+    Image.frombytes("RGB", (300, 290), Random(1).randbytes(300 * 290 * 3)).save(tmp_path / "noise.png")
+    assert rendered(tmp_path / "noise.png", 250_000).size == (300, 290)
 
 
 def test_a_limit_that_no_jpeg_meets_is_told(tmp_path: Path) -> None:
