@@ -113,7 +113,6 @@ def build(directory: Path, template: Path = TEMPLATE, authority: Path | None = N
         if authority and authorities.exists():
             with authorities.open("ab") as trusted:
                 trusted.write(authority.read_bytes())
-                trusted.write(authority.read_bytes())
     return built_template
 
 
