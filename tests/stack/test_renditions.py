@@ -69,7 +69,7 @@ def test_an_image_that_breaks_off_is_skipped_with_the_reason(stack: Deployment) 
     record = stack.until_status("skipped", upload.key)[upload.key]
     assert "decode" in record["error"]
     assert stack.calls_of_rendition(upload) == []
-    assert stack.letters_of(upload.key) == []
+    assert stack.dead_letters_of(upload.key) == []
 
 
 def test_a_thumbnail_is_made_when_it_is_asked_for(stack: Deployment) -> None:

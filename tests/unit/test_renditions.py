@@ -66,7 +66,7 @@ def test_an_image_of_which_no_picture_can_be_made_is_skipped_and_costs_nothing(s
     assert record["status"] == "skipped"
     assert "its header is broken" in record["error"]
     assert stage.endpoint.calls == []
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     assert stage.paid(upload) is None
 
 
@@ -87,7 +87,7 @@ def test_an_image_that_the_imaging_function_fails_over_again_and_again_is_a_dead
     stage.settle()
     record = stage.standing(upload)
     assert (record["status"], record["attempts"]) == ("dead", 3)
-    [letter] = stage.letters()
+    [letter] = stage.take_dead_letters()
     assert letter.attributes["reason"] == "transient"
     assert "signal: killed" in letter.attributes["detail"]
     assert len(stage.imaging.events) == 3
