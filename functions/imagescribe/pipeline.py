@@ -247,7 +247,9 @@ class Pipeline:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
                 self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
             return Done("stale: a later event has a record")
-        return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt, model=model))
+        return Done(
+            Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt, model=description.model)
+        )
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""

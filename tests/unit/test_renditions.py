@@ -12,11 +12,6 @@ from tests.unit.imaging_in_process import DERIVED_BUCKET
 from tests.unit.stage import Stage, aws_error
 
 
-@pytest.fixture
-def stage(quick_stage: Stage) -> Stage:
-    return quick_stage
-
-
 def gif(colour: str = "teal") -> bytes:
     return make_picture(colour, form="GIF")
 

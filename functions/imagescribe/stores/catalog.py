@@ -210,9 +210,7 @@ class Catalog:
         return self._state(Status.WAITING, attempts, error=waiting.why, waiting_until=until)
 
     def _state(self, status: Status, attempts: int | None, **outcome: str | None) -> dict[str, Any]:
-        nothing = dict.fromkeys(
-            ("prompt", "model", "rendered_from", "tags", "error", "described_at", "waiting_until")
-        )
+        nothing = dict.fromkeys(("prompt", "model", "rendered_from", "tags", "error", "described_at", "waiting_until"))
         counted = {} if attempts is None else {"attempts": attempts}
         now = iso_utc(self._clock())
         # The key of index `by-described`, which has what is described now and nothing else.

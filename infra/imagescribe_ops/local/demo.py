@@ -6,7 +6,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
@@ -222,6 +222,11 @@ class Demo:
             raise
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
+    def _digest_of_rendition(self, content: str) -> str:
+        answer = self._s3.get_object(Bucket=self._derived, Key=f"renditions/{content}")
+        with answer["Body"] as body:
+            return sha256(body.read()).hexdigest()
+
     def _problems(self, uploaded: Sequence[_Uploaded], results: Sequence[ImageResult]) -> list[str]:
         problems = []
         for result in results:
@@ -239,18 +244,18 @@ class Demo:
             if lost:
                 problems.append(f"{key} lost its own tags {', '.join(lost)}")
         described = {
-            f"{self._derived}/renditions/{result.content}" if result.rendered_from else one.digest
+            self._digest_of_rendition(result.content) if result.rendered_from else one.digest
             for one, result in zip(uploaded, results, strict=True)
             if result.status == Status.DESCRIBED
         }
-        problems += payment_problems(self._stack.cloud.calls(), described, self._derived)
+        problems += payment_problems(self._stack.cloud.calls(), described)
         dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
         return problems
 
 
-def payment_problems(calls: Sequence[DescribeCall], described: set[str], derived_bucket: str = "") -> list[str]:
+def payment_problems(calls: Sequence[DescribeCall], described: set[str]) -> list[str]:
     """Say which contents were not paid for exactly once.
 
     Parameters
@@ -258,15 +263,9 @@ def payment_problems(calls: Sequence[DescribeCall], described: set[str], derived
     calls
         Of whoever described.
     described
-        Of each content that was described its SHA-256, or where it was rendered the path of its rendition.
-    derived_bucket
-        Where renditions are.
+        SHA-256 of each content that was described, or of the JPEG that was made of it.
     """
-    paid = Tally(
-        call.object_path if call.object_path.partition("/")[0] == derived_bucket else call.sha256
-        for call in calls
-        if call.billed
-    )
+    paid = Tally(call.sha256 for call in calls if call.billed)
     twice = [digest for digest, times in paid.items() if times > 1]
     never = described - paid.keys()
     extra = paid.keys() - described - {None}

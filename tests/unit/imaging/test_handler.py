@@ -13,6 +13,9 @@ from tests.factories import make_picture
 from tests.unit.imaging_in_process import DERIVED_BUCKET, load_imaging
 from tests.unit.in_memory.s3 import InMemoryS3
 
+# Deployed, the process that forks has one thread.
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
 function = load_imaging()
 
 

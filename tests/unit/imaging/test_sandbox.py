@@ -15,6 +15,10 @@ from renditions import sandbox
 from renditions.pictures import UnfitError
 
 
+# Deployed, the process that forks has one thread.
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+
 def asleep(seconds: float) -> bytes:
     time.sleep(seconds)
     return b""
