@@ -14,7 +14,6 @@ import pytest
 from renditions import sandbox
 from renditions.pictures import UnfitError
 
-
 # Deployed, the process that forks has one thread.
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
