@@ -15,6 +15,7 @@ from imagescribe.aws.secrets import ApiKey
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.log import logger
+from imagescribe.metrics import Metric, Metrics
 from imagescribe.model.announcements import Announcement, DetailType
 from imagescribe.model.answers import (
     AccountFault,
@@ -30,6 +31,7 @@ from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Deletion, ObjectEvent, Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.model.tags import tag_value
+from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
 from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Claimed, ClaimedElsewhere, Ledger, content_key
@@ -97,6 +99,7 @@ class Pipeline:
     api_key: ApiKey
     throttle: Throttle
     endpoint: Endpoint
+    metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
@@ -134,7 +137,8 @@ class Pipeline:
                 case ClaimedElsewhere() as claimed:
                     return self._wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
-                    return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+                    self.metrics.add(Metric.COPIES)
+                    return self._finish(job, upload, attempts, description, inspected_at)
                 case Claimed():
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
 
@@ -165,7 +169,7 @@ class Pipeline:
             if_not_paid.pop_all()
             description = self.ledger.save(upload, answer, job.ends_at)
             self._record(permit, answer)
-            return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+            return self._finish(job, upload, attempts, description, inspected_at)
 
     def _call(self, upload: Upload, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
@@ -196,7 +200,7 @@ class Pipeline:
                 return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
-        self, upload: Upload, attempts: int, description: Description, ends_at: float, inspected_at: float
+        self, job: Job, upload: Upload, attempts: int, description: Description, inspected_at: float
     ) -> Outcome:
         """Tag and record a description that is paid for."""
         prompt = description.prompt
@@ -207,7 +211,7 @@ class Pipeline:
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
             return self._overwritten(upload)
-        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
+        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
         if tags is None:
             return self._overwritten(upload)
         model = description.model
@@ -215,8 +219,12 @@ class Pipeline:
         if recorded != prompt:
             if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
-                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
+                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), job.ends_at)
             return Done("stale: a later event has a record")
+        self.metrics.add(Metric.DESCRIBED)
+        if not job.yields:  # how long ago what was in the bucket before was uploaded says nothing of us
+            seconds = self.clock() - milliseconds(upload.uploaded_at) / 1000
+            self.metrics.add(Metric.SECONDS_TO_PROMPT, max(0.0, seconds))
         return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt, model=model))
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
@@ -276,6 +284,7 @@ class Pipeline:
 
     def _record(self, permit: Permit, answer: Answer) -> RetryAt | None:
         """Tell the throttle what a call brought, if it can be reached: what was paid for is not lost over it."""
+        self.metrics.answered(answer, self.settings.price_per_call_usd)
         try:
             return self.throttle.record(permit, answer)
         except (ClientError, BotoCoreError, ThrottleBusyError):

@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "IMAGESCRIBE_BACKFILL_QUEUE_URL": "https://queues.invalid/backfill",
     "IMAGESCRIBE_JOBS_TABLE": "jobs",
     "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS": "mapping-1,mapping-2",
+    "POWERTOOLS_SERVICE_NAME": "stack",
 }
 """What the template sets on the functions."""
 
