@@ -30,7 +30,7 @@ from imagescribe.model.answers import (
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Deletion, ObjectEvent, Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
-from imagescribe.model.tags import tag_value
+from imagescribe.model.tags import TagState, tag_value
 from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
@@ -211,7 +211,7 @@ class Pipeline:
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
             return self._overwritten(upload)
-        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
+        tags = self._tag(upload, prompt, job)
         if tags is None:
             return self._overwritten(upload)
         model = description.model
@@ -219,13 +219,19 @@ class Pipeline:
         if recorded != prompt:
             if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
-                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), job.ends_at)
+                self._tag(upload, recorded, job)
             return Done("stale: a later event has a record")
         self.metrics.add(Metric.DESCRIBED)
         if not job.yields:  # how long ago what was in the bucket before was uploaded says nothing of us
             seconds = self.clock() - milliseconds(upload.uploaded_at) / 1000
             self.metrics.add(Metric.SECONDS_TO_PROMPT, max(0.0, seconds))
         return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt, model=model))
+
+    def _tag(self, upload: Upload, prompt: str, job: Job) -> TagState | None:
+        """Write a prompt onto its object, unless that is off. None where the object is another one by now."""
+        if not self.settings.prompt_tag_key:
+            return TagState.OFF
+        return self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""

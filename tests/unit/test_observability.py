@@ -18,7 +18,7 @@ WIDGETS: list[dict[str, Any]] = DASHBOARD["widgets"]
 LINES = [(widget, line) for widget in WIDGETS for line in widget["properties"].get("metrics", [])]
 
 STACK, QUEUE = "StackName", "UploadQueueName"
-FUNCTIONS = {"DescribeFunction", "RecoverFunction", "BackfillFunction"}
+FUNCTIONS = set(resources("AWS::Serverless::Function"))
 WATCHED = {(NAMESPACE, metric.value, DIMENSION, STACK) for metric in Metric}
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 WATCHED |= {("AWS/Lambda", "Errors", "FunctionName", function) for function in FUNCTIONS}
@@ -42,6 +42,11 @@ def test_a_widget_shows_what_is_emitted_by_exactly_its_dimensions(widget: dict[s
     assert properties["stat"]
     assert properties["period"] % 60 == 0
     assert properties["region"] == "${AWS::Region}"
+
+
+def test_errors_of_every_function_ring() -> None:
+    of_errors = [alarm["Dimensions"][0]["Value"]["Ref"] for alarm in ALARMS.values() if alarm["MetricName"] == "Errors"]
+    assert set(of_errors) == FUNCTIONS
 
 
 def test_every_metric_is_shown_or_rings() -> None:
