@@ -57,7 +57,7 @@ def _picture(cloud: LocalCloud, minutes: int) -> str:
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix=STACK)["MetricAlarms"]
     # Missing data rings where it is looked for, and nobody has looked yet in the first minutes.
     rang = {
-        alarm["AlarmName"]: [
+        alarm["AlarmName"].removeprefix(f"{STACK}-"): [
             minute
             for minute in range(1, minutes + 1)
             if rings(alarm, measured, begin + MINUTE * minute)

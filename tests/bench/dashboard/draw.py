@@ -15,6 +15,7 @@ CELL_WIDTH, CELL_HEIGHT, MARGIN = 44, 36, 12
 PAPER, PANEL, EDGE, INK, FAINT = "#f2f3f3", "#ffffff", "#d5dbdb", "#16191f", "#687078"
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
 RINGING, QUIET = "#d13212", "#1d8102"
+LEGEND = 15  # from one row of it to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,18 @@ def _alarm(properties: Mapping[str, Any], run: Run, width: float, height: float)
         y = 40 + row * (height - 48) / len(run.alarms)
         rings = bool(minutes) and minutes[-1] >= int((run.end - run.begin) // 60) - 1
         yield f'<rect x="14" y="{y - 9}" width="10" height="10" rx="2" fill="{RINGING if rings else QUIET}"/>'
-        told = f"rang in the minutes {minutes[0]} to {minutes[-1]}" if minutes else "quiet"
+        told = "quiet" if not minutes else f"rang at {minutes[0]} to {minutes[-1]} min"
         yield f'<text x="32" y="{y}">{escape(name)}</text>'
         yield f'<text x="{width - 18}" y="{y}" text-anchor="end" fill="{FAINT}">{told}</text>'
 
 
 def _metric(properties: Mapping[str, Any], run: Run, width: float, height: float) -> Iterator[str]:
     yield from _panel(properties["title"], width, height)
-    left, right, top, base = 46.0, width - (46.0 if _has_right(properties) else 18.0), 36.0, height - 40
     lines = [(line, values(line, properties, run)) for line in properties["metrics"]]
+    labels = [line[4]["label"] + ("" if found else " (none)") for line, found in lines]
+    places = list(_places(labels, width - 14))
+    left, right, top = 46.0, width - (46.0 if _has_right(properties) else 18.0), 36.0
+    base = height - 38 - LEGEND * places[-1][1]
     most = {
         side: _nice(max((value for line, found in lines if _side(line) == side for _, value in found), default=1.0))
         for side in ("left", "right")
@@ -115,8 +119,7 @@ def _metric(properties: Mapping[str, Any], run: Run, width: float, height: float
     for minute in range(0, int(seconds // 60) + 1, 2):
         x = left + 60 * minute / seconds * (right - left)
         yield f'<text x="{x}" y="{base + 13}" text-anchor="middle" fill="{FAINT}">{minute} min</text>'
-    at = left
-    for (line, found), colour in zip(lines, COLOURS, strict=False):
+    for (line, found), colour, label, (at, row) in zip(lines, COLOURS, labels, places, strict=False):
         scale = (base - top) / most[_side(line)]
         path = " ".join(
             f"{left + since / seconds * (right - left):.1f},{base - value * scale:.1f}" for since, value in found
@@ -125,10 +128,20 @@ def _metric(properties: Mapping[str, Any], run: Run, width: float, height: float
         if len(found) == 1:
             x, y = path.split(",")
             yield f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>'
-        label = line[4]["label"] + ("" if found else " (none)")
-        yield f'<rect x="{at}" y="{height - 17}" width="9" height="9" fill="{colour}"/>'
-        yield f'<text x="{at + 13}" y="{height - 9}">{escape(label)}</text>'
-        at += 26 + 5.6 * len(label)
+        y = height - 10 - LEGEND * (places[-1][1] - row)
+        yield f'<rect x="{at}" y="{y - 8}" width="9" height="9" fill="{colour}"/>'
+        yield f'<text x="{at + 13}" y="{y}">{escape(label)}</text>'
+
+
+def _places(labels: Sequence[str], width: float) -> Iterator[tuple[float, int]]:
+    """Yield where each label of a legend begins, and in which of its rows."""
+    at, row = 14.0, 0
+    for label in labels:
+        needed = 24 + 6.2 * len(label)
+        if at + needed > width:
+            at, row = 14.0, row + 1
+        yield at, row
+        at += needed
 
 
 def _panel(title: str, width: float, height: float) -> Iterator[str]:
