@@ -41,4 +41,5 @@ def rings(alarm: Mapping[str, Any], points: Iterable[Point], now: float) -> bool
             breaching += COMPARISONS[alarm["ComparisonOperator"]](measured, alarm["Threshold"])
         else:
             breaching += alarm["TreatMissingData"] == "breaching"
-    return breaching >= (alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"])
+    needed: int = alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"]
+    return breaching >= needed

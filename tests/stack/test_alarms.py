@@ -30,7 +30,8 @@ WRONG_KEY = "a-wrong-key-0123456789"
 def watch(stacks: Stacks) -> Watch:
     """A stack of its own, whose alarms tell a topic."""
     session = session_of(stacks.cloud)
-    sns, sqs = (session.client(name, endpoint_url=stacks.cloud.endpoint_url) for name in ("sns", "sqs"))
+    sns: Any = session.client("sns", endpoint_url=stacks.cloud.endpoint_url)
+    sqs = session.client("sqs", endpoint_url=stacks.cloud.endpoint_url)
     topic = sns.create_topic(Name="on-call")["TopicArn"]
     heard = sqs.create_queue(QueueName="on-call")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -189,11 +190,12 @@ def test_an_upload_of_eleven_days_is_told_before_the_queue_drops_it(watch: Watch
 def test_a_function_that_fails_again_and_again_is_told(watch: Watch, function: str) -> None:
     outputs = watch.deployment.outputs
     name = getattr(outputs, f"{function}_function_name")
-    before = watch.set_variables(name, IMAGESCRIBE_MAX_ATTEMPTS="none")
-    answer = watch.deployment.lambda_functions.invoke(FunctionName=name, Payload=b'{"Records": []}')
-    assert "FunctionError" in answer
+    functions = watch.deployment.lambda_functions
+    handler = functions.get_function_configuration(FunctionName=name)["Handler"]
+    functions.update_function_configuration(FunctionName=name, Handler="imagescribe.handlers.nowhere.handler")
+    assert "FunctionError" in functions.invoke(FunctionName=name, Payload=b"{}")
     errors = watch.errors(name)
-    watch.set_variables(name, **before)
+    functions.update_function_configuration(FunctionName=name, Handler=handler)
     assert not watch.rings(f"{function}-errors", errors), "a single error heals"
     assert watch.rings(f"{function}-errors", lasting(errors, 30, every=300))
     section = watch.section(f"{function}-errors")

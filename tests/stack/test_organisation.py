@@ -1,7 +1,7 @@
 """What an organisation asks for first: a key of its own, bounded roles, traces, and no tags on objects.
 
-The emulator takes a table's key and a role's boundary from a template without a word and forgets them: that the template
-names them is for the unit tests to see.
+The emulator takes a table's key and a role's boundary from a template without a word and forgets them: that the
+template names them is for the unit tests to see.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_queues_logs_and_the_secret_are_encrypted_by_the_own_key(organised: Orga
 
 def test_every_function_is_traced(organised: Organised) -> None:
     functions = organised.names("AWS::Lambda::Function")
-    assert len(functions) == 3
+    assert len(functions) == 5
     for function in functions:
         configuration = organised.deployment.lambda_functions.get_function_configuration(FunctionName=function)
         assert configuration["TracingConfig"] == {"Mode": "Active"}

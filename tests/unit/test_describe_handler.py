@@ -232,5 +232,5 @@ def test_where_no_tags_are_written_none_is_asked_for(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
     stage.invoke()
     record = stage.standing(upload)
-    assert (record["status"], record["tags"], record["prompt"]) == ("described", "off", prompt_of(PICTURE))
+    assert (record["status"], record["tags"]) == ("described", "off")
     assert not [request for request, _ in stage.s3.heard if "tagging" in request]

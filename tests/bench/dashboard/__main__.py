@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def _live(deployment: Deployment, begin: float, minutes: int) -> None:
     """Let the stack live through so many minutes, of which each part has its share."""
     share = minutes * MINUTE / 12
     same = picture()
-    faults = [
+    faults: list[tuple[float, Callable[[], object]]] = [
         (4.0, lambda: deployment.script("", ScriptedAnswer(503, times=None))),
         (5.5, deployment.simulator.reset),
         (7.0, lambda: deployment.simulator.configure(api_key="another-key-0123456789")),

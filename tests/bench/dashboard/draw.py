@@ -126,8 +126,7 @@ def _metric(properties: Mapping[str, Any], run: Run, width: float, height: float
         )
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
         if len(found) == 1:
-            x, y = path.split(",")
-            yield f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>'
+            yield f'<circle cx="{path.partition(",")[0]}" cy="{path.partition(",")[2]}" r="3.5" fill="{colour}"/>'
         y = height - 10 - LEGEND * (places[-1][1] - row)
         yield f'<rect x="{at}" y="{y - 8}" width="9" height="9" fill="{colour}"/>'
         yield f'<text x="{at + 13}" y="{y}">{escape(label)}</text>'
