@@ -21,6 +21,7 @@ from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.sqs import Delivery, NotDeferredError, UploadQueue
 from imagescribe.errors import ImageScribeError, MalformedMessageError, OutOfTimeError
 from imagescribe.log import logger
+from imagescribe.metrics import Metric
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import ObjectEvent, Upload, parse_body, split_body
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
@@ -119,6 +120,7 @@ class BatchProcessor:
         outcomes |= self._announce(outcomes)
         for message, outcome in outcomes.items():
             _log(message, outcome)
+        self.pipeline.metrics.flush()
         return {message for message, outcome in outcomes.items() if self._acknowledge(message, outcome)}
 
     def _images(self, jobs: dict[Message, Job], ends_at: float) -> Outcomes:
@@ -217,6 +219,7 @@ class BatchProcessor:
     def _failure(self, message: Message, reason: Reason, detail: str) -> Outcome:
         """Say what becomes of a message that failed otherwise than by an answer: it waits ever longer, then is dead."""
         failures, image = message.delivery.failures + 1, message.event
+        self.pipeline.metrics.add(Metric.OWN_FAILURES)
         until = self.clock() + full_jitter(self.pipeline.settings.retry_base_seconds, failures, self.random)
         deferred, announces = Deferred(until, detail, is_failure=True), None
         if isinstance(image, Upload):

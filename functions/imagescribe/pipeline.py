@@ -16,6 +16,7 @@ from imagescribe.aws.secrets import ApiKey
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.log import logger
+from imagescribe.metrics import Metric, Metrics
 from imagescribe.model.announcements import Announcement, DetailType
 from imagescribe.model.answers import (
     AccountFault,
@@ -30,7 +31,8 @@ from imagescribe.model.answers import (
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Deletion, ObjectEvent, Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
-from imagescribe.model.tags import tag_value
+from imagescribe.model.tags import TagState, tag_value
+from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
 from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Claimed, ClaimedElsewhere, Ledger, content_key
@@ -99,6 +101,7 @@ class Pipeline:
     api_key: ApiKey
     throttle: Throttle
     endpoint: Endpoint
+    metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
@@ -138,7 +141,8 @@ class Pipeline:
                 case ClaimedElsewhere() as claimed:
                     return self._wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
-                    return self._finish(upload, attempts, description, job.ends_at, inspected_at, rendered=rendered)
+                    self.metrics.add(Metric.COPIES)
+                    return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
                 case Claimed():
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
 
@@ -181,7 +185,7 @@ class Pipeline:
             if_not_paid.pop_all()
             description = self.ledger.save(upload, answer, job.ends_at)
             self._record(permit, answer)
-            return self._finish(upload, attempts, description, job.ends_at, inspected_at, rendered=rendered)
+            return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
 
     def _call(self, picture: Addressed, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
@@ -213,10 +217,10 @@ class Pipeline:
 
     def _finish(
         self,
+        job: Job,
         upload: Upload,
         attempts: int,
         description: Description,
-        ends_at: float,
         inspected_at: float,
         *,
         rendered: str | None,
@@ -230,7 +234,7 @@ class Pipeline:
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
             return self._overwritten(upload)
-        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
+        tags = self._tag(upload, prompt, job)
         if tags is None:
             return self._overwritten(upload)
         recorded = self.catalog.describe(
@@ -245,11 +249,20 @@ class Pipeline:
         if recorded != prompt:
             if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
-                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
+                self._tag(upload, recorded, job)
             return Done("stale: a later event has a record")
-        return Done(
-            Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, prompt=prompt, model=description.model)
-        )
+        self.metrics.add(Metric.DESCRIBED)
+        if not job.yields:  # how long ago what was in the bucket before was uploaded says nothing of us
+            seconds = self.clock() - milliseconds(upload.uploaded_at) / 1000
+            self.metrics.add(Metric.SECONDS_TO_PROMPT, max(0.0, seconds))
+        facts = {"prompt": prompt, "model": description.model}
+        return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, **facts))
+
+    def _tag(self, upload: Upload, prompt: str, job: Job) -> TagState | None:
+        """Write a prompt onto its object, unless that is off. None where the object is another one by now."""
+        if not self.settings.prompt_tag_key:
+            return TagState.OFF
+        return self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""
@@ -308,6 +321,7 @@ class Pipeline:
 
     def _record(self, permit: Permit, answer: Answer) -> RetryAt | None:
         """Tell the throttle what a call brought, if it can be reached: what was paid for is not lost over it."""
+        self.metrics.answered(answer, self.settings.price_per_call_usd)
         try:
             return self.throttle.record(permit, answer)
         except (ClientError, BotoCoreError, ThrottleBusyError):

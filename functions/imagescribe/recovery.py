@@ -1,7 +1,8 @@
-"""What happens every minute without a person: intake follows the breaker, and retryable dead letters come back.
+"""What happens every minute without a person.
 
-A dead letter that the describe function did not make (SQS moved a message with which it crashed again and again) is
-written to its image's record and announced here, once it stays.
+Intake follows the breaker, retryable dead letters come back, and how all stands is measured. A dead letter that the
+describe function did not make (SQS moved a message with which it crashed again and again) is written to its image's
+record and announced here, once it stays.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from imagescribe.log import logger
 from imagescribe.model.announcements import Announcement
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.outcomes import Deferred
+from imagescribe.observer import Observer
 from imagescribe.stores.catalog import Catalog, Opened, Status
 from imagescribe.stores.notebook import Notebook, Notes
 from imagescribe.throttle import RetryAt, Throttle
+from imagescribe.throttle.item import State
 
 LONG_PAUSE_SECONDS: Final = 120.0
 """A pause that lasts this much longer disables the mappings: the function that would enable them runs each minute."""
@@ -66,13 +69,17 @@ class Recovery:
     dead_letters: DeadLetters
     catalog: Catalog
     announcements: Announcements
+    observer: Observer
     clock: Callable[[], float] = time.time
 
     def run(self) -> Recovered:
         """Do once what is due."""
-        pause, notes = self.throttle.refusal(), self.notebook.read()
+        state, notes, depth = self.throttle.state(), self.notebook.read(), self.dead_letters.depth()
+        pause = self.throttle.refusal(state)
         switched = self._switch(pause, notes)
-        return Recovered(switched, pause.why if pause else "", {} if pause else self._redrive(notes))
+        redriven = {} if pause else self._redrive(state, notes, depth)
+        self.observer.look(state, notes, depth - sum(redriven.values()), is_open=pause is None)
+        return Recovered(switched, pause.why if pause else "", redriven)
 
     def _switch(self, pause: RetryAt | None, notes: Notes) -> str:
         """Disable the mappings in a long pause, so that a waiting backlog costs nothing, and enable them after it."""
@@ -86,15 +93,14 @@ class Recovery:
             return "enabled"
         return ""
 
-    def _redrive(self, notes: Notes) -> dict[str, int]:
+    def _redrive(self, state: State, notes: Notes, depth: int) -> dict[str, int]:
         """Bring back the retryable dead letters, unless they are the same ones that stayed the last time."""
-        depth, now = self.dead_letters.depth(), self.clock()
+        now = self.clock()
         if not depth or (depth == notes.dlq_remaining and now - notes.dlq_read_at < READ_AGAIN_SECONDS):
             return {}
         # Where the last call failed, or the breaker waits for its probe, one dead letter shows whether the endpoint is
         # well: it may be the only message that is left.
-        breaker = self.throttle.state().breaker
-        most = 1 if breaker.open_until or breaker.failures else MAX_REDRIVES_A_RUN
+        most = 1 if state.breaker.open_until or state.breaker.failures else MAX_REDRIVES_A_RUN
         redriven = self.dead_letters.redrive(lambda each: each.is_retryable(now), most, bury=self._bury)
         self.notebook.note_dead_letters(UNKNOWN if redriven.more else depth - redriven.by_reason.total(), now)
         return {str(reason): count for reason, count in redriven.by_reason.items()}

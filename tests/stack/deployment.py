@@ -269,15 +269,15 @@ class Deployment:
 
 def events_client(cloud: LocalCloud) -> EventBridgeClient:
     """Return a client of EventBridge."""
-    return _session(cloud).client("events", endpoint_url=cloud.endpoint_url)
+    return session_of(cloud).client("events", endpoint_url=cloud.endpoint_url)
 
 
 def iam_client(cloud: LocalCloud) -> IAMClient:
     """Return a client of IAM."""
-    return _session(cloud).client("iam", endpoint_url=cloud.endpoint_url)
+    return session_of(cloud).client("iam", endpoint_url=cloud.endpoint_url)
 
 
-def _session(cloud: LocalCloud) -> boto3.Session:
+def session_of(cloud: LocalCloud) -> boto3.Session:
     return boto3.Session(
         aws_access_key_id=cloud.credentials.access_key_id,
         aws_secret_access_key=cloud.credentials.secret_access_key,

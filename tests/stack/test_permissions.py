@@ -26,7 +26,7 @@ def test_without_a_needed_permission_the_record_says_access_denied_and_nothing_i
 
 def test_without_the_permission_to_read_images_they_wait_in_the_queue(stack: Deployment) -> None:
     key = "permissions/images.png"
-    with stack.without("ReadImagesAndWriteTheirTags", "s3:GetObject"):
+    with stack.without("ReadImages", "s3:GetObject"):
         stack.put(key, picture())
         stack.until(
             lambda: any(

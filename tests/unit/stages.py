@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "IMAGESCRIBE_JOBS_TABLE": "jobs",
     "IMAGESCRIBE_IMAGING_FUNCTION": "imaging",
     "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS": "mapping-1,mapping-2",
+    "POWERTOOLS_SERVICE_NAME": "stack",
 }
 """What the template sets on the functions."""
 

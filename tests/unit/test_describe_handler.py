@@ -227,3 +227,12 @@ def test_others_in_the_batch_of_a_call_that_hangs_are_done(stage: Stage) -> None
         assert stage.invoke() == 4
         assert stage.statuses(well, *copies) == ["described"] * 4
         assert stage.next_visible() is not None
+
+
+def test_where_no_tags_are_written_none_is_asked_for(stage: Stage) -> None:
+    stage.cold_start(prompt_tag_key="")
+    upload = stage.upload(PICTURE)
+    stage.invoke()
+    record = stage.standing(upload)
+    assert (record["status"], record["tags"]) == ("described", "off")
+    assert not [request for request, _ in stage.s3.heard if "tagging" in request]

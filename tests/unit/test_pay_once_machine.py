@@ -19,14 +19,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from imagescribe.aws.eventbridge import Announcements
-from imagescribe.aws.mappings import Mappings
 from imagescribe.model.events import Deletion, Upload
-from imagescribe.recovery import Recovery
-from imagescribe.stores.notebook import Notebook
-from tests.factories import make_picture, stand_in
+from tests.factories import make_picture
 from tests.unit import stages
 from tests.unit.fake_endpoint import Fault, prompt_of
+from tests.unit.minutes import Minutes
 from tests.unit.stage import CrashError, Stage, throttled
 
 KEYS = ("cat.png", "dogs/dog one+two é.jpg")
@@ -362,18 +359,7 @@ class PayOnce(RuleBasedStateMachine):
         self.stage.tell(event)
 
     def _recover(self) -> None:
-        stage = self.stage
-        notebook = Notebook(stand_in(stage.dynamodb), stage.ledger_table)
-        mappings, announcements = Mappings(stand_in(None), []), Announcements(stand_in(stage.bus))
-        Recovery(
-            stage.new_throttle(),
-            notebook,
-            mappings,
-            stage.dead_letters(),
-            stage.pipeline.catalog,
-            announcements,
-            stage.clock,
-        ).run()
+        Minutes(self.stage).recovery().run()
 
 
 class PayOnceWithVersions(PayOnce):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,79 +11,17 @@ from botocore.exceptions import ClientError
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.dead_letters import MAX_REDRIVES
-from imagescribe.aws.eventbridge import Announcements
-from imagescribe.aws.mappings import Mappings
 from imagescribe.model.answers import Transient
 from imagescribe.model.events import Upload
-from imagescribe.recovery import LONG_PAUSE_SECONDS, MAX_REDRIVES_A_RUN, Recovered, Recovery
-from imagescribe.stores.notebook import Notebook
+from imagescribe.recovery import LONG_PAUSE_SECONDS, MAX_REDRIVES_A_RUN, Recovered
 from imagescribe.throttle import Permit
-from imagescribe.throttle.breaker import OpenedBy, opened
-from imagescribe.throttle.item import ThrottleItem
-from imagescribe.throttle.rate import fresh
 from tests import event_schemas, sam_template
-from tests.factories import eventbridge_body, make_picture, stand_in
+from tests.factories import eventbridge_body, make_picture
+from tests.unit.minutes import Minutes, bury
 from tests.unit.stage import Stage, aws_error
 from tests.unit.stages import load_function
 
 PICTURE = make_picture("teal")
-
-
-@dataclass
-class FakeLambda:
-    """Lambda with two event source mappings, which may be busy with a change for a while."""
-
-    enabled: dict[str, bool] = field(default_factory=lambda: {"mapping-1": True, "mapping-2": True})
-    busy: set[str] = field(default_factory=set)
-    failing: ClientError | None = None
-    updates: int = 0
-
-    def update_event_source_mapping(self, **request: Any) -> dict[str, Any]:
-        mapping, enabled = request["UUID"], request["Enabled"]
-        self.updates += 1
-        if self.failing is not None:
-            raise self.failing
-        if mapping in self.busy:
-            raise aws_error("ResourceInUseException", "UpdateEventSourceMapping")
-        self.enabled[mapping] = enabled
-        return {"State": "Enabling" if enabled else "Disabling"}
-
-
-class Minutes:
-    """The stage with the recover function, which is run each minute."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.lambda_ = FakeLambda()
-
-    def run(self) -> Recovered:
-        """One minute: what the queue delivers, unless the mappings are disabled, and then the recover function."""
-        if all(self.lambda_.enabled.values()):
-            self.stage.drain()
-        recovered = self.recovery().run()
-        self.stage.clock.sleep(60)
-        return recovered
-
-    def recovery(self) -> Recovery:
-        stage = self.stage
-        return Recovery(
-            stage.new_throttle(),
-            Notebook(stand_in(stage.dynamodb), stage.ledger_table),
-            Mappings(stand_in(self.lambda_), list(self.lambda_.enabled)),
-            stage.dead_letters(),
-            stage.pipeline.catalog,
-            Announcements(stand_in(stage.bus)),
-            stage.clock,
-        )
-
-    def pause(self, seconds: float) -> None:
-        """Let an answer of the endpoint have paused intake for so long."""
-        stage = self.stage
-        item = ThrottleItem(stand_in(stage.dynamodb), stage.ledger_table, lambda: fresh(stage.clock.now))
-        state = item.read()
-        breaker = opened(state.breaker, stage.clock.now, OpenedBy.ACCOUNT, "402: no credits", seconds)
-        item.replace(state, replace(state, breaker=breaker))
-        stage.pipeline.throttle.state()
 
 
 @pytest.fixture
@@ -160,14 +97,6 @@ def test_any_other_failure_of_lambda_is_not_hidden(minutes: Minutes) -> None:
 
 
 # ── Dead letters come back when all is well ──────────────────────────────────────────────────────────────────────────
-
-
-def bury(stage: Stage, body: str, reason: str) -> None:
-    stage.sqs.client.send_message(
-        QueueUrl=stage.dead_letter_queue_url,
-        MessageBody=body,
-        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
-    )
 
 
 def bury_upload(stage: Stage, colour: str) -> Upload:
@@ -367,7 +296,7 @@ def function(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_function_answers_what_it_did(minutes: Minutes, function: ModuleType) -> None:
     bury(minutes.stage, "cat", "transient")
-    answer = function.handler({"time": "2026-11-02T09:15:00Z"}, None)
+    answer = function.handler({"time": "2026-11-02T09:15:00Z"}, SimpleNamespace(aws_request_id="request-1"))
     assert answer == {"mappings": "", "paused": "", "redriven": {"transient": 1}}
 
 

@@ -52,12 +52,18 @@ ALLOWED = {name: each for name, each in STATEMENTS.items() if each["Effect"] == 
 
 
 def test_the_statements_are_found() -> None:
-    expected = {"DescribeRole.ReadImagesAndWriteTheirTags", "DescribeRole.DecryptImages"}
+    expected = {"DescribeRole.ReadImages", "DescribeRole.WriteTheirTags", "DescribeRole.DecryptImages"}
     assert {*expected, "RecoverRole.ThrottleAndNotebook"} <= set(ALLOWED)
     assert "BucketPolicy.TlsOnly" in STATEMENTS
 
 
-@pytest.mark.parametrize("name", ALLOWED)
+def test_the_only_permission_without_a_resource_is_the_one_that_can_have_none() -> None:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+    everything = {name for name, each in ALLOWED.items() if each.get("Resource") == "*"}
+    assert everything == {f"{role}.WriteTraces" for role in sam_template.resources("AWS::IAM::Role")}
+
+
+@pytest.mark.parametrize("name", [name for name in ALLOWED if not name.endswith(".WriteTraces")])
 def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> None:
     statement = ALLOWED[name]
     assert "NotAction" not in statement
@@ -154,7 +160,7 @@ def test_the_query_function_may_only_read() -> None:
     actions = {
         action.partition(":")[2]
         for name, each in ALLOWED.items()
-        if name.startswith("QueryRole.") and each.get("Sid") != "WriteLogs"
+        if name.startswith("QueryRole.") and each.get("Sid") not in ("WriteLogs", "WriteTraces")
         for action in as_list(each["Action"])
     }
     reads = {"GetItem", "BatchGetItem", "Query", "GetObject", "GetObjectVersion", "ListBucket", "Decrypt"}
@@ -233,7 +239,7 @@ def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else()
     read = Noting()
     Settings.from_environment(read)
     told = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
-    assert set(told) == set(read)
+    assert set(told) == set(read) | {"POWERTOOLS_SERVICE_NAME"}  # which Powertools reads
 
 
 def test_every_variable_that_one_function_alone_is_told_is_read_in_its_handler() -> None:
@@ -265,9 +271,24 @@ def test_what_holds_data_stays_when_the_stack_goes(kind: str) -> None:
 
 
 def test_everything_is_encrypted_at_rest() -> None:
-    assert all(queue["SqsManagedSseEnabled"] is True for queue in QUEUES.values())
-    assert all(table["SSESpecification"]["SSEEnabled"] is True for table in TABLES.values())
+    nothing = {"Ref": "AWS::NoValue"}
+    own_key = {"Fn::If": ["HasOwnKey", {"Ref": "KmsKeyArn"}, nothing]}
+    for queue in QUEUES.values():
+        assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasOwnKey", nothing, True]}
+        assert queue["KmsMasterKeyId"] == own_key
+    for table in TABLES.values():
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert table["SSESpecification"]["KMSMasterKeyId"] == own_key
+    for kind in ("AWS::Logs::LogGroup", "AWS::SecretsManager::Secret"):
+        assert all(each["KmsKeyId"] == own_key for each in sam_template.resources(kind).values())
     assert all("BucketEncryption" in bucket for bucket in sam_template.resources("AWS::S3::Bucket").values())
+
+
+def test_every_role_is_bounded_where_the_account_asks_for_it() -> None:
+    roles = sam_template.resources("AWS::IAM::Role")
+    assert len(roles) == len(sam_template.resources("AWS::Serverless::Function"))
+    boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
+    assert all(role["PermissionsBoundary"] == boundary for role in roles.values())
 
 
 BUCKETS = sam_template.resources("AWS::S3::Bucket")

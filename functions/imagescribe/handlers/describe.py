@@ -29,6 +29,7 @@ from imagescribe.backfill.gate import Gate
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.batch import BatchProcessor, Message
 from imagescribe.endpoint import Endpoint
+from imagescribe.log import logger
 from imagescribe.pipeline import Pipeline
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import Catalog
@@ -83,6 +84,7 @@ _gate = Gate(
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Take a batch, and name the messages of it that are not done."""
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
+    logger.append_keys(request_id=context.aws_request_id)
     records, batches = event["Records"], _batches
     if _is_backfill(records[0]):
         records, batches = _gate.admitted(records), _backfill

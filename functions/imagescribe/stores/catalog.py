@@ -193,6 +193,18 @@ class Catalog:
             return False
         return True
 
+    def oldest_waiting(self, since: float) -> str | None:
+        """Return when the image was uploaded that waits for longest, of those uploaded since (epoch seconds)."""
+        found = self._client.query(
+            TableName=self._table,
+            IndexName="by-status",
+            KeyConditionExpression="#status = :waiting AND uploaded_at >= :since",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":waiting": {"S": Status.WAITING}, ":since": {"S": iso_utc(since)}},
+            Limit=1,
+        )["Items"]
+        return found[0]["uploaded_at"]["S"] if found else None
+
     def _end(self, upload: Upload, state: dict[str, Any]) -> bool:
         try:
             self._write(upload, state)

@@ -141,10 +141,16 @@ def deploy(built_template: Path, *, stack: str, parameters: Mapping[str, str], t
             "--region": target.region,
             "--s3-bucket": target.artifact_bucket,
             "--s3-prefix": stack,
-            "--capabilities": "CAPABILITY_IAM",
             **overrides,
         },
-        ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"],
+        [
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_AUTO_EXPAND",  # asked for where a stack with a transform has a nested one
+            "--no-confirm-changeset",
+            "--no-fail-on-empty-changeset",
+            "--no-progressbar",
+        ],
         directory=directory,
         extra={
             "AWS_ENDPOINT_URL": target.endpoint_url,

@@ -132,8 +132,12 @@ class InMemorySQS:
 
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:
         self._let_fall(QueueUrl)
-        visible = [message for message in self.queue(QueueUrl) if message.visible_at <= self.clock()]
-        return {"Attributes": dict.fromkeys(AttributeNames, str(len(visible)))}
+        visible = sum(message.visible_at <= self.clock() for message in self.queue(QueueUrl))
+        counts = {
+            "ApproximateNumberOfMessages": visible,
+            "ApproximateNumberOfMessagesNotVisible": len(self.queue(QueueUrl)) - visible,
+        }
+        return {"Attributes": {name: str(counts.get(name, 0)) for name in AttributeNames}}
 
     def queue(self, url: str) -> list[Message]:
         return self.queues.setdefault(url, [])
