@@ -64,10 +64,10 @@ def values(line: Sequence[Any], properties: Mapping[str, Any], run: Run) -> list
     for point in run.points:
         if (point.namespace, point.name, point.dimensions) == key and run.begin <= point.at <= run.end:
             by_period.setdefault(int((point.at - run.begin) // period), []).extend(point.values)
-    last = run.end - run.begin
-    return [
-        (min(last, (number + 1) * period), _measured(statistic, found)) for number, found in sorted(by_period.items())
-    ]
+    seconds = run.end - run.begin
+    # A period that the run's end cuts short would look like a fall, unless the run is shorter than one.
+    whole = [number for number in sorted(by_period) if (number + 1) * period <= seconds] or sorted(by_period)
+    return [(min(seconds, (number + 1) * period), _measured(statistic, by_period[number])) for number in whole]
 
 
 def _measured(statistic: str, found: Sequence[float]) -> float:
