@@ -163,7 +163,9 @@ def deploy(built_template: Path, *, stack: str, parameters: Mapping[str, str], t
     )
 
 
-def deploy_again(connection: Connection, template: str, *, stack: str, parameters: Mapping[str, str]) -> None:
+def deploy_again(
+    connection: Connection, template: str, *, stack: str, parameters: Mapping[str, str], artifact_bucket: str
+) -> None:
     """Deploy what `sam deploy` has deployed before, under another name, and return when the stack is complete.
 
     The zips are in their bucket already, so CloudFormation is asked itself: the SAM CLI would take three times as long.
@@ -172,6 +174,8 @@ def deploy_again(connection: Connection, template: str, *, stack: str, parameter
     ----------
     template
         As `sam deploy` sent it.
+    artifact_bucket
+        Where the template is put, since a request holds no more than 51,200 bytes of one.
 
     Raises
     ------
@@ -179,10 +183,12 @@ def deploy_again(connection: Connection, template: str, *, stack: str, parameter
         The deployment failed.
     """
     cloudformation = connection.cloudformation()
+    s3, key = connection.s3(), f"{stack}/template"
     try:
+        s3.put_object(Bucket=artifact_bucket, Key=key, Body=template.encode())
         cloudformation.create_stack(
             StackName=stack,
-            TemplateBody=template,
+            TemplateURL=f"{s3.meta.endpoint_url}/{artifact_bucket}/{key}",
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )

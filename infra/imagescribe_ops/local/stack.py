@@ -298,7 +298,9 @@ class LocalCloud:
         deployed = self._deployed.get(built)
         if deployed and stack not in self._stacks:
             self._report(f"Deploying the stack {stack}")
-            deploy.deploy_again(self.connection, deployed, stack=stack, parameters=parameters)
+            deploy.deploy_again(
+                self.connection, deployed, stack=stack, parameters=parameters, artifact_bucket=self._artifact_bucket
+            )
         else:
             self._report(f"Deploying the stack {stack} (sam deploy)")
             target = deploy.Target(self.endpoint_url, self.region, self.credentials, self._artifact_bucket)
