@@ -14,8 +14,8 @@ second and an answer in four.
   congestion that it answered. `doubles_in` is 10 s after a slow start that found more, and doubles up to 40.
 - **Blocked.** Refused at once after a pause: nothing was accepted that could be measured. The rate stays; the pause
   doubles, up to 12 s or as long as the answer said. One call goes after it, the others if that is not refused.
-- **Spurious refusals** come whatever the rate is: after four decreases in a row that were each refused again within
-  twenty calls, a congestion is a fifth of the calls.
+- **Spurious refusals** come whatever the rate is. After four decreases in a row, each refused again within twenty calls,
+  and for twenty calls after the schedule ran dry, a congestion is a fifth of the calls.
 
 Who gets no start within a second comes back at a time of its own, in order, twice as often as there are starts, so
 that none stays unused unless most images need no call. A batch gets a second's worth of starts or none: a single one
@@ -47,6 +47,7 @@ MARGIN = 0.97  # lets a bucket fill a little, so that jitter alone does not empt
 OLD_CALLS = 2.0  # at the old rate, counted along in a measure
 VERDICT, ALONE = 0.3, 0.6  # after a start: its refusal is back; nobody has a later start who could not know of it
 MAX_PAUSE = 12.0  # at 5 calls a minute one is free by then
+DRY = 1.0  # and a call missed: what went before says nothing of what comes
 SOON, SUSPICIOUS, MANY = 20, 4, 0.2  # calls between two decreases, decreases in a row, share of the calls refused
 RESET_TRUSTED = 90.0  # ahead that a reset time is believed: a minute's window, and some clock skew
 
@@ -57,10 +58,8 @@ class Rate:
 
     Attributes
     ----------
-    next_start
-        When the next call may start.
-    calls
-        Started so far.
+    next_start, calls
+        When the next call may start, and how many were started so far.
     base, age, doubles_in
         The rate after the last decrease, the seconds of the schedule since then, and how fast it grows.
     since, since_calls, refused
@@ -69,6 +68,8 @@ class Rate:
         The first start after the last congestion, and for how long nothing started before it if that was to block.
     repeats
         Decreases in a row that were refused again soon.
+    dry_calls
+        Where `calls` was when the schedule last ran dry.
     line_end
         The time that the last of those who wait was given.
     """
@@ -86,6 +87,7 @@ class Rate:
     resumed_at: float = 0.0
     pause: float = 0.0
     repeats: int = 0
+    dry_calls: int = -SOON
     line_end: float = 0.0
 
 
@@ -149,7 +151,7 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
         blocked = replace(rate, next_start=resumed_at, resumed_at=resumed_at, pause=pause)
         return replace(blocked, slow_start=False, base=rate.base or rate.per_second, age=0.0)
     needed = 2.0 if rate.slow_start else 1.0
-    if rate.repeats >= SUSPICIOUS:
+    if rate.repeats >= SUSPICIOUS or (not rate.slow_start and start.number - rate.dry_calls <= SOON):
         needed = max(3.0, MANY * (start.number - rate.since_calls))
     if rate.refused < needed and reset <= now:
         return rate
@@ -196,7 +198,9 @@ def _not_before(rate: Rate, soonest: float) -> Rate:
     """Return the state with its next start no sooner; what went by unused belongs to no measure."""
     gap = max(0.0, soonest - rate.next_start)
     resumed_at = rate.resumed_at if rate.next_start > rate.resumed_at else rate.resumed_at + gap
-    return replace(rate, next_start=rate.next_start + gap, since=rate.since + gap, resumed_at=resumed_at)
+    dry_calls = rate.calls if gap > max(DRY, 1 / rate.per_second) else rate.dry_calls
+    rate = replace(rate, resumed_at=resumed_at, dry_calls=dry_calls)
+    return replace(rate, next_start=rate.next_start + gap, since=rate.since + gap)
 
 
 def _returns(rate: Rate, now: float, count: int, chance: float, *, is_wary: bool) -> tuple[Rate, tuple[float, ...]]:
@@ -237,6 +241,7 @@ def _decreased(rate: Rate, start: Start, now: float, reset: float, ceiling: floa
         since_calls=rate.calls,
         resumed_at=resumed_at,
         repeats=repeats,
+        dry_calls=rate.dry_calls,
         line_end=rate.line_end,
     )
 

@@ -107,6 +107,16 @@ def test_when_a_limit_halves_the_rate_is_there_after_one_measure() -> None:
     assert rate.per_second == pytest.approx(5, rel=0.3)
 
 
+def test_where_little_is_asked_for_refusals_that_come_whatever_the_rate_is_do_not_lower_it() -> None:
+    rate, now = steady(NOW, 2), NOW
+    for number in range(400):
+        now += 3
+        rate, (start,), _ = acquire(rate, now, 1, chance=0.5)
+        if number % 10 == 0:
+            rate = refused(rate, start, start.at + 0.1)
+    assert rate.per_second >= 1.9
+
+
 def test_calls_permitted_before_a_decrease_belong_to_the_congestion_that_it_answered() -> None:
     rate, starts = taken(known(10), 4)
     after = refused(rate, starts[-5], starts[-5].at + 0.1)
