@@ -22,10 +22,11 @@ from imagescribe.query.snapshot_job import SnapshotJob
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_PATIENT = AWS_CONFIG.merge(Config(read_timeout=60))  # S3 thinks about half a gigabyte before it answers
+# Nobody waits for a run: it lets S3 think about half a gigabyte, and a busy table about a page.
+_PATIENT = AWS_CONFIG.merge(Config(read_timeout=60))
 
 _table = os.environ["IMAGESCRIBE_CATALOG_TABLE"]
-_dynamodb = boto3.client("dynamodb", config=AWS_CONFIG)
+_dynamodb = boto3.client("dynamodb", config=_PATIENT)
 _job = SnapshotJob(
     client=_dynamodb,
     table=_table,
