@@ -14,8 +14,8 @@ second and an answer in four.
   congestion that it answered. `doubles_in` is 10 s after a slow start that found more, and doubles up to 40.
 - **Blocked.** Refused at once after a pause: nothing was accepted that could be measured. The rate stays; the pause
   doubles, up to 12 s or as long as the answer said. One call goes after it, the others if that is not refused.
-- **Spurious refusals** come whatever the rate is. After four decreases in a row, each refused again within twenty calls,
-  and for twenty calls after the schedule ran dry, a congestion is a fifth of the calls.
+- **Spurious refusals** come whatever the rate is. After four decreases in a row, each refused again within twenty
+  calls, and for twenty calls after the schedule ran dry, a congestion is a fifth of the calls.
 
 Who gets no start within a second comes back at a time of its own, in order, twice as often as there are starts, so
 that none stays unused unless most images need no call. A batch gets a second's worth of starts or none: a single one
