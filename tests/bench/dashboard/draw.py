@@ -88,7 +88,7 @@ def _alarm(properties: Mapping[str, Any], run: Run, width: float, height: float)
     yield from _panel(properties["title"], width, height)
     for row, (name, minutes) in enumerate(run.alarms.items()):
         y = 40 + row * (height - 48) / len(run.alarms)
-        rings = bool(minutes) and minutes[-1] >= int((run.end - run.begin) // 60) - 1
+        rings = bool(minutes) and minutes[-1] == int((run.end - run.begin) // 60)
         yield f'<rect x="14" y="{y - 9}" width="10" height="10" rx="2" fill="{RINGING if rings else QUIET}"/>'
         told = "quiet" if not minutes else f"rang at {minutes[0]} to {minutes[-1]} min"
         yield f'<text x="32" y="{y}">{escape(name)}</text>'
