@@ -127,7 +127,7 @@ class Operations:
             The stack has nothing to do with it, or it is described already and `force` is not set.
         """
         image = f"s3://{bucket}/{key}"
-        self._check_is_ours(bucket, key)
+        self.check_is_ours(bucket, key)
         record = CatalogView(self.connection, self.outputs.catalog_table_name).get(image)
         with readable_errors():
             found = Objects(self.connection.s3()).head(Deletion(bucket, key, "", ""))
@@ -186,8 +186,14 @@ class Operations:
     def _number(self, parameter: str) -> float:
         return float(self.parameters.get(parameter) or 0)
 
-    def _check_is_ours(self, bucket: str, key: str) -> None:
-        """Refuse what the functions may not read: they would try it in vain until it is a dead letter."""
+    def check_is_ours(self, bucket: str, key: str) -> None:
+        """Refuse what the functions may not read: they would try it in vain until it is a dead letter.
+
+        Raises
+        ------
+        OperationError
+            The stack has nothing to do with it.
+        """
         if bucket != self.outputs.bucket_name:
             raise OperationError(
                 f"The stack {self.stack} does not describe what is in the bucket {safe(bucket)}.",

@@ -113,11 +113,18 @@ def read_intake(
     )
 
 
+def pause_sentence(intake: Intake) -> str:
+    """Say who paused calls, until when and why; empty where nobody did."""
+    if not intake.paused_by:
+        return ""
+    until = intake.paused_until or "`imagescribe resume`"
+    return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
+
+
 def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
     """Answer "why is nothing happening?" in one sentence."""
     if intake.paused_by:
-        until = intake.paused_until or "`imagescribe resume`"
-        return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
+        return pause_sentence(intake)
     states = {mapping.state for mapping in intake.mappings}
     if not states:
         return "Nothing is received: the describe function has no event source mapping. Deploy the stack again."

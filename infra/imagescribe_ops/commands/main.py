@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from imagescribe_ops.commands import audit, backfill, local, operate, read
+from imagescribe_ops.commands import audit, backfill, local, operate, read, upload
 from imagescribe_ops.commands.base import app
 
-__all__ = ["app", "audit", "backfill", "local", "main", "operate", "read"]
+__all__ = ["app", "audit", "backfill", "local", "main", "operate", "read", "upload"]
 
 
 def main() -> None:
