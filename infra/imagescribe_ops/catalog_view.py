@@ -22,6 +22,7 @@ from itertools import batched, islice
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
+from imagescribe.model.events import Upload
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.stack import Connection, readable_errors
@@ -90,6 +91,12 @@ class ImageRecord:
             described_at=text("described_at"),
             updated_at=text("updated_at"),
             waiting_until=text("waiting_until"),
+        )
+
+    def upload(self) -> Upload:
+        """Return the upload that the record is of."""
+        return Upload(
+            self.bucket, self.key, self.version_id or None, self.etag, self.size, self.sequencer, self.uploaded_at
         )
 
 

@@ -51,7 +51,9 @@ def put_unreadable(deployment: Deployment, key: str) -> Uploaded:
 
 
 def test_a_pause_holds_uploads_without_a_call_and_resume_lets_them_through(deployment: Deployment, run: Run) -> None:
-    assert "until `imagescribe resume --stack operated`: new contract" in run("pause", "--reason", "new contract").stdout
+    assert (
+        "until `imagescribe resume --stack operated`: new contract" in run("pause", "--reason", "new contract").stdout
+    )
     deployment.until(
         lambda: answer(run("status", "--json"))["intake"]["mappings"][0]["state"] == "Disabled", "the mapping is off"
     )

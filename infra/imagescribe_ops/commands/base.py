@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import update_wrapper
 from importlib.metadata import version
 from typing import Annotated, Any, Concatenate
@@ -162,6 +162,8 @@ def on_stack(function: Callable[Concatenate[StackOptions, ...], None]) -> Callab
 
     def command(**given: Any) -> None:
         options = StackOptions(**{name: given.pop(name) for name in shared})
+        if options.local and options.stack == DEFAULT_STACK and len(running := local_state.all_running()) == 1:
+            options = replace(options, stack=running[0])  # whatever its name, there is no other that could be meant
         try:
             function(options, **given)
         except OperationError as error:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import sys
 
-from imagescribe_ops.commands import audit, backfill, local, operate, read, upload
+from imagescribe_ops.commands import audit, backfill, dead_letters, key, local, operate, read, status, story, upload
 from imagescribe_ops.commands.base import app
 
-__all__ = ["app", "audit", "backfill", "local", "main", "operate", "read", "upload"]
+__all__ = [
+    "app",
+    "audit",
+    "backfill",
+    "dead_letters",
+    "key",
+    "local",
+    "main",
+    "operate",
+    "read",
+    "status",
+    "story",
+    "upload",
+]
 
 
 def main() -> None:

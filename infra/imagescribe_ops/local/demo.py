@@ -7,16 +7,17 @@ from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest
-from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
 from imagescribe.stores.catalog import Status
-from imagescribe_ops.catalog_view import UNFINISHED, CatalogView, ImageRecord
+from imagescribe_ops.catalog_view import CatalogView, ImageRecord
+from imagescribe_ops.following import until_final
 from imagescribe_ops.local.pictures import LeftOut, Picture
 from imagescribe_ops.local.stack import LocalStack
 from imagescribe_ops.simulator import JournalEntry
 from imagescribe_ops.stack import QueueDepth, readable_errors
+from imagescribe_ops.uploads import Uploaded, upload_all
 
 LOOK_SECONDS = 0.2
 STALL_SECONDS = 120.0
@@ -110,14 +111,6 @@ class DemoResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Uploaded:
-    picture: Picture
-    image: str
-    digest: str
-    at: float
-
-
 class Demo:
     """Uploads pictures to a local stack and sees what becomes of them.
 
@@ -134,58 +127,39 @@ class Demo:
         self._s3 = stack.connection.s3()
         self._catalog = CatalogView(stack.connection, stack.outputs.catalog_table_name)
 
-    def run(self, pictures: Sequence[Picture], left_out: Sequence[LeftOut], advance: Callable[[], None]) -> DemoResult:
-        """Upload, wait and judge; ``advance`` is called for each image that came to its end."""
+    def run(
+        self, pictures: Sequence[Picture], left_out: Sequence[LeftOut], show: Callable[[ImageResult], None]
+    ) -> DemoResult:
+        """Upload, wait and judge; ``show`` is called for each image as soon as it came to its end."""
         began = time.monotonic()
+        at: dict[str, float] = {}
+        results: dict[str, ImageResult] = {}
         with readable_errors():
-            uploaded = [self._upload(picture) for picture in pictures]
-            ended = self._wait(uploaded, advance)
+            uploaded: dict[str, Uploaded] = {}
+            for one in upload_all(self._s3, self._bucket, pictures, {}):
+                uploaded[one.image], at[one.image] = one, time.monotonic()
+            images = {one.image: one.etag for one in uploaded.values()}
+            for record in until_final(self._catalog, images, seconds=STALL_SECONDS, look_seconds=LOOK_SECONDS):
+                seconds = round(time.monotonic() - at[record.image], 2)
+                results[record.image] = self._result(uploaded[record.image], record, seconds)
+                show(results[record.image])
             seconds = time.monotonic() - began
-            results = [self._result(one, *ended.get(one.image, (None, None))) for one in uploaded]
+            late = {record.image: record for record in self._catalog.get_many(images.keys() - results.keys())}
+            for image in images.keys() - results.keys():
+                results[image] = self._result(uploaded[image], late.get(image), None)
+                show(results[image])
+        in_order = [results[f"s3://{self._bucket}/{picture.key}"] for picture in pictures]
         counts = self._stack.simulator.counts()
         return DemoResult(
-            images=results,
+            images=in_order,
             left_out=list(left_out),
             paid_calls=counts.billed,
             usd=counts.billed_usd,
             seconds=seconds,
-            problems=self._problems(uploaded, results),
+            problems=self._problems(in_order),
         )
 
-    def _upload(self, picture: Picture) -> _Uploaded:
-        with picture.path.open("rb") as content:
-            digest = file_digest(content, "sha256").hexdigest()
-            content.seek(0)
-            self._s3.put_object(
-                Bucket=self._bucket,
-                Key=picture.key,
-                Body=content,
-                ContentType=picture.content_type,
-                Tagging=urlencode(picture.tags),
-            )
-        return _Uploaded(picture, f"s3://{self._bucket}/{picture.key}", digest, time.monotonic())
-
-    def _wait(
-        self, uploaded: Sequence[_Uploaded], advance: Callable[[], None]
-    ) -> dict[str, tuple[ImageRecord, float | None]]:
-        """Return the last record of each image that has one, and after how many seconds it was final."""
-        waiting = {one.image: one for one in uploaded}
-        last: dict[str, tuple[ImageRecord, float | None]] = {}
-        progress_at = time.monotonic()
-        while waiting and time.monotonic() - progress_at < STALL_SECONDS:
-            for record in self._catalog.get_many(waiting):
-                final = record.status not in UNFINISHED
-                seconds = round(time.monotonic() - waiting[record.image].at, 2) if final else None
-                last[record.image] = record, seconds
-                if final:
-                    del waiting[record.image]
-                    progress_at = time.monotonic()
-                    advance()
-            if waiting:
-                time.sleep(LOOK_SECONDS)
-        return last
-
-    def _result(self, one: _Uploaded, record: ImageRecord | None, seconds: float | None) -> ImageResult:
+    def _result(self, one: Uploaded, record: ImageRecord | None, seconds: float | None) -> ImageResult:
         return ImageResult(
             picture=one.picture,
             image=one.image,
@@ -205,7 +179,7 @@ class Demo:
             raise
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
-    def _problems(self, uploaded: Sequence[_Uploaded], results: Sequence[ImageResult]) -> list[str]:
+    def _problems(self, results: Sequence[ImageResult]) -> list[str]:
         problems = []
         for result in results:
             key = result.picture.key
@@ -221,14 +195,17 @@ class Demo:
             lost = [name for name, value in result.picture.tags.items() if result.tags.get(name) != value]
             if lost:
                 problems.append(f"{key} lost its own tags {', '.join(lost)}")
-        described = {
-            one.digest for one, result in zip(uploaded, results, strict=True) if result.status == Status.DESCRIBED
-        }
+        described = {_digest(result.picture) for result in results if result.status == Status.DESCRIBED}
         problems += payment_problems(self._stack.simulator.journal(), described)
         dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
         return problems
+
+
+def _digest(picture: Picture) -> str:
+    with picture.path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def payment_problems(journal: Sequence[JournalEntry], described: set[str]) -> list[str]:
