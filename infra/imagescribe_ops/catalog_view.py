@@ -173,7 +173,7 @@ class CatalogView:
         """
         with ThreadPoolExecutor(WALK_SIDE_BY_SIDE) as pool:
             ahead: deque[Future[list[ImageRecord]]] = deque()
-            for batch in batched(self._by_key(bucket, prefix), BATCH_GET_LIMIT, strict=False):
+            for batch in batched(self._by_key(bucket, prefix), BATCH_GET_LIMIT):
                 ahead.append(pool.submit(self.get_many, batch))
                 if len(ahead) > WALK_SIDE_BY_SIDE:
                     yield from ahead.popleft().result()
@@ -191,7 +191,7 @@ class CatalogView:
         found: dict[str, ImageRecord] = {}
         wanted = list(images)
         with readable_errors():
-            for batch in batched(dict.fromkeys(wanted), BATCH_GET_LIMIT, strict=False):
+            for batch in batched(dict.fromkeys(wanted), BATCH_GET_LIMIT):
                 found.update((record.image, record) for record in self._get_batch(batch, consistent=consistent))
         return [found[image] for image in wanted if image in found]
 

@@ -283,7 +283,7 @@ class DeadLetters:
 
     def _show(self, dead_letters: Collection[DeadLetter]) -> None:
         """Let them be received again at once. One that the queue does not show comes when its visibility ends."""
-        for some in batched(dead_letters, MAX_ENTRIES, strict=False):
+        for some in batched(dead_letters, MAX_ENTRIES):
             self._client.change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[
