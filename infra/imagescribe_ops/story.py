@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -73,7 +71,7 @@ def tell(operations: Operations, bucket: str, key: str, seconds: float) -> Story
         letters = [each for each in operations.dead_letters() if _tells_of(each, image)]
     chapters = [*_of_object(head), *_of_record(record), *_of_ledger(operations, record, head), *_of_letters(letters)]
     try:
-        lines = Logs.of_stack(operations.connection, operations.outputs).read(time.time() - seconds, image)
+        lines = Logs.of_stack(operations.connection, operations.outputs).read(operations.clock() - seconds, image)
         chapters += [Chapter(line.time, "log", f"{line.status} {line.detail}".strip()) for line in lines]
     except OperationError as error:
         missing.append(f"the logs: {error.problem}")
@@ -156,7 +154,7 @@ def _now(operations: Operations, record: ImageRecord | None, *, exists: bool, le
         case Status.DESCRIBED:
             return "Described."
         case Status.WAITING | Status.DESCRIBING:
-            due = record.waiting_until and record.waiting_until > iso_utc(datetime.now(UTC).timestamp())
+            due = record.waiting_until and record.waiting_until > iso_utc(operations.clock())
             until = f"It comes back at {record.waiting_until}. " if due else "It is due. "
             return until + (pause_sentence(intake) or f"Calls go at up to {intake.requests_per_minute:g} a minute.")
         case Status.DEAD:

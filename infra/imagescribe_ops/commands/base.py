@@ -31,7 +31,7 @@ PANELS = (HERE, READ, OPERATE, BEFORE)
 """The commands in `--help`, in the order in which a newcomer needs them."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
-_HINT = re.compile(r"`imagescribe (\S+)([^`]*)`")
+_HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
 _WITHOUT_STACK = {"demo", "local", "--help"}
 
 

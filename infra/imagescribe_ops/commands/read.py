@@ -58,10 +58,11 @@ def get(
     """
     image_address(image)
     connection, outputs = options.outputs()
-    if wait:
+    catalog = CatalogView(connection, outputs.catalog_table_name)
+    if wait and (catalog.get(image) or _exists(options, image)):
         with Steps() as steps:
             list(wait_for(options.operations(), {image: ""}, steps, timeout))
-    record = CatalogView(connection, outputs.catalog_table_name).get(image)
+    record = catalog.get(image)
     if record is None:
         raise _no_record(options, outputs, image)
     if options.as_json:
@@ -74,7 +75,7 @@ def get(
 
 def _no_record(options: StackOptions, outputs: StackOutputs, image: str) -> NotFoundError:
     """Say what is known of an image without a record: it may wait in the queue, where nobody can look for it."""
-    bucket, key = image_address(image)
+    bucket, _ = image_address(image)
     if bucket != outputs.bucket_name:
         return NotFoundError(
             f"There is no record of {image}.",
@@ -82,9 +83,7 @@ def _no_record(options: StackOptions, outputs: StackOutputs, image: str) -> NotF
         )
     operations = options.operations()
     try:
-        with readable_errors():
-            exists = Objects(operations.connection.s3()).head(Deletion(bucket, key, "", "")) is not None
-        queued = _queued(operations)
+        exists, queued = _exists(options, image), _queued(operations)
     except OperationError:  # whoever may only read the catalog is told what that says
         exists, queued = True, ""
     if not exists:
@@ -93,6 +92,12 @@ def _no_record(options: StackOptions, outputs: StackOutputs, image: str) -> NotF
         f"{image} has no record yet.",
         queued or "It usually has one within seconds after its upload. If it stays so, `imagescribe audit` finds out.",
     )
+
+
+def _exists(options: StackOptions, image: str) -> bool:
+    bucket, key = image_address(image)
+    with readable_errors():
+        return Objects(options.connection().s3()).head(Deletion(bucket, key, "", "")) is not None
 
 
 def _queued(operations: Operations) -> str:

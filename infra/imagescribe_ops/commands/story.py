@@ -42,8 +42,10 @@ def explain(options: StackOptions, image: ImageArgument, *, since: SinceOption =
         print_json(asdict(story))
         return
     for chapter in story.chapters:
-        fields = [safe(text) for text in (chapter.time, chapter.place, chapter.what)]
-        print(f"{fields[0]}  {fields[1]:12}  {fields[2]}" if sys.stdout.isatty() else "\t".join(fields))
+        if sys.stdout.isatty():
+            print(f"{chapter.time[:19].replace('T', ' ')}  {chapter.place:12}  {safe(chapter.what)}")
+        else:
+            print("\t".join(safe(text) for text in (chapter.time, chapter.place, chapter.what)))
     options.say(f"Now: {story.now}")
     for missing in story.missing:
         options.say(f"Could not be read: {missing}")
