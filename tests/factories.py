@@ -80,6 +80,7 @@ def make_description(**changes: Any) -> Description:
         "latency_seconds": 3.97,
         "request_id": "7d5f1c9e",
         "described_at": "2026-11-02T09:15:04.000Z",
+        "model": "ideogram-describe",
     }
     return Description(**(fields | changes))
 
@@ -147,14 +148,14 @@ def sns_wrapped(body: str) -> str:
     return json.dumps({"Type": "Notification", "MessageId": "22b80b92-fdea", "Subject": "Images", "Message": body})
 
 
-def sqs_record(body: str, receives: int = 1, attributes: Mapping[str, str] | None = None) -> dict[str, Any]:
+def sqs_record(body: str, receive_count: int = 1, attributes: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A record of the event that SQS invokes a function with."""
     number = next(_numbers)
     return {
         "messageId": f"059f36b4-87a3-44ab-83d2-{number:012d}",
         "receiptHandle": f"receipt-{number}",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": str(receives), "SentTimestamp": "1793610900640"},
+        "attributes": {"ApproximateReceiveCount": str(receive_count), "SentTimestamp": "1793610900640"},
         "messageAttributes": {
             name: {"stringValue": text, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
             for name, text in (attributes or {}).items()

@@ -1,6 +1,7 @@
 """The template as the tests read it: whole, with each short function as the long one that it stands for."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -8,6 +9,7 @@ import yaml
 from tests.factories import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
+OBSERVABILITY = ROOT / "infra/observability.yaml"
 
 _TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
@@ -33,15 +35,15 @@ _Loader.add_multi_constructor("!", _short_function)
 
 
 @cache
-def load() -> dict[str, Any]:
-    with TEMPLATE.open(encoding="utf-8") as file:
+def load(path: Path = TEMPLATE) -> dict[str, Any]:
+    with path.open(encoding="utf-8") as file:
         template: dict[str, Any] = yaml.load(file, Loader=_Loader)
     return template
 
 
-def resources(kind: str) -> dict[str, dict[str, Any]]:
+def resources(kind: str, path: Path = TEMPLATE) -> dict[str, dict[str, Any]]:
     """The properties of all resources of one type, by logical id."""
-    found: dict[str, Any] = load()["Resources"]
+    found: dict[str, Any] = load(path)["Resources"]
     return {name: each.get("Properties", {}) for name, each in found.items() if each["Type"] == kind}
 
 

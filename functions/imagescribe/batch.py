@@ -21,12 +21,13 @@ from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.sqs import Delivery, NotDeferredError, UploadQueue
 from imagescribe.errors import ImageScribeError, MalformedMessageError, OutOfTimeError
 from imagescribe.log import logger
+from imagescribe.metrics import Metric
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import ObjectEvent, Upload, parse_body, split_body
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.model.times import iso_utc
 from imagescribe.pipeline import Job, Pipeline
-from imagescribe.stores.catalog import Opened, Status
+from imagescribe.stores.catalog import Opened
 from imagescribe.stores.lookup import Lookup
 from imagescribe.throttle import Permit, RetryAt
 
@@ -106,7 +107,11 @@ class BatchProcessor:
         outcomes: Outcomes = {message: self._no_image(message) for message in messages if message.event is None}
         jobs = {
             message: Job(
-                message.event, f"{request_id}/{message.delivery.message_id}", ends_at, message.delivery.is_first
+                message.event,
+                f"{request_id}/{message.delivery.message_id}",
+                ends_at,
+                is_first=message.delivery.is_first,
+                yields=self.yields,
             )
             for message in messages
             if message.event is not None
@@ -115,6 +120,7 @@ class BatchProcessor:
         outcomes |= self._announce(outcomes)
         for message, outcome in outcomes.items():
             _log(message, outcome)
+        self.pipeline.metrics.flush()
         return {message for message, outcome in outcomes.items() if self._acknowledge(message, outcome)}
 
     def _images(self, jobs: dict[Message, Job], ends_at: float) -> Outcomes:
@@ -213,38 +219,39 @@ class BatchProcessor:
     def _failure(self, message: Message, reason: Reason, detail: str) -> Outcome:
         """Say what becomes of a message that failed otherwise than by an answer: it waits ever longer, then is dead."""
         failures, image = message.delivery.failures + 1, message.event
+        self.pipeline.metrics.add(Metric.OWN_FAILURES)
         until = self.clock() + full_jitter(self.pipeline.settings.retry_base_seconds, failures, self.random)
-        deferred = Deferred(until, detail, is_failure=True)
+        deferred, announces = Deferred(until, detail, is_failure=True), None
         if isinstance(image, Upload):
             catalog = self.pipeline.catalog
             try:
                 # What failed may have been the first request for it, before there was a record.
                 opened = isinstance(catalog.open(image, deferred), Opened)
                 if opened and failures >= MAX_FAILURES:
-                    catalog.give_up(image, Status.DEAD, detail, attempts=None)
+                    announces = self.pipeline.give_up(image, reason, detail, attempts=None)
                 elif opened:
                     catalog.wait(image, deferred, attempts=None)
             except (ClientError, BotoCoreError):
                 logger.exception("the catalog could not take the reason", extra=message.facts)
-        return Dead(reason, detail) if failures >= MAX_FAILURES else deferred
+        return Dead(reason, detail, announces) if failures >= MAX_FAILURES else deferred
 
     def _announce(self, outcomes: Outcomes) -> Outcomes:
-        """Announce what was described, and return other outcomes for those of which the bus did not take the event."""
-        described = {
+        """Announce what came to an end, and return other outcomes for those of which the bus did not take the event."""
+        ended = {
             message: outcome.announces
             for message, outcome in outcomes.items()
-            if isinstance(outcome, Done) and outcome.announces
+            if isinstance(outcome, Done | Dead) and outcome.announces
         }
-        if not described:
+        if not ended:
             return {}
         try:
-            errors = self.announcements.send(list(described.values()))
+            errors = self.announcements.send(list(ended.values()))
         except (ClientError, BotoCoreError) as error:
             logger.exception("the bus failed")
-            errors = [str(error)] * len(described)
+            errors = [str(error)] * len(ended)
         return {
             message: self._failure(message, Reason.AWS, f"EventBridge refused the event: {error}")
-            for message, error in zip(described, errors, strict=True)
+            for message, error in zip(ended, errors, strict=True)
             if error
         }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ssl import SSLCertVerificationError
 from threading import Lock
 from typing import Any, Final, override
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
@@ -38,7 +38,8 @@ ANSWER_TIMEOUT_SECONDS: Final = 60.0
 MAX_BODY_BYTES: Final = 131_072
 """More is not read. An item of DynamoDB holds 400 KB, an event of EventBridge 256 KB."""
 
-MAX_REQUEST_ID_LENGTH: Final = 200
+MAX_NAME_LENGTH: Final = 200
+"""Of a request's id and of a model."""
 
 
 class _TlsAdapter(HTTPAdapter):
@@ -88,6 +89,8 @@ class Endpoint:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
+        # Each of Segmind's models has a path of its own.
+        self._model = urlsplit(url).path.rstrip("/").rpartition("/")[2]
         self._answer_timeout_seconds = answer_timeout_seconds or ANSWER_TIMEOUT_SECONDS
         self._price_usd = price_usd
         self._clock = clock
@@ -112,15 +115,15 @@ class Endpoint:
         if response.status_code == 200:
             if not whole and not body:
                 return Transient("200, but the body broke off before its first byte", may_be_billed=True)
-            request_id = response.headers.get("x-request-id")
             latency_seconds = number(response.headers.get("x-generation-time"))
             now = self._clock()
             return Description(
                 body=body,
                 cost_usd=cost_usd(response.headers.get("x-cost"), self._price_usd),
                 latency_seconds=round(latency_seconds if 0 <= latency_seconds < 1e6 else now - started, 6),
-                request_id=request_id and clean(redact(request_id, api_key))[:MAX_REQUEST_ID_LENGTH],
+                request_id=_name(response, "x-request-id", api_key),
                 described_at=iso_utc(now),
+                model=_name(response, "x-model", api_key) or self._model or None,
             )
         answer = classify(response.status_code, response.headers, body, self._clock(), self._price_usd)
         if response.status_code == 406 and isinstance(answer, Rejected):
@@ -172,6 +175,12 @@ def _read_body(response: requests.Response, deadline: float, clock: Callable[[],
             return bytes(body), True
         body += chunk
     return bytes(body[:MAX_BODY_BYTES]), False
+
+
+def _name(response: requests.Response, header: str, api_key: str) -> str | None:
+    """Return what a header names, without secrets."""
+    said = response.headers.get(header)
+    return said and clean(redact(said, api_key))[:MAX_NAME_LENGTH]
 
 
 def _was_sent(error: requests.RequestException) -> bool:

@@ -1,21 +1,23 @@
-"""The way of one image: inspect, open its record, claim its content, call the endpoint, save, tag, record."""
+"""The way of one image: inspect, open its record, claim its content, render, call the endpoint, save, tag, record."""
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.aws.eventbridge import ImageDescribed
-from imagescribe.aws.s3 import ObjectHead, Objects, skip_reason
+from imagescribe.aws.imaging import Derived, Imaging, Unfit
+from imagescribe.aws.s3 import Addressed, ObjectHead, Objects, rendered_from, skip_reason
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.log import logger
+from imagescribe.metrics import Metric, Metrics
+from imagescribe.model.announcements import Announcement, DetailType
 from imagescribe.model.answers import (
     AccountFault,
     Answer,
@@ -29,7 +31,8 @@ from imagescribe.model.answers import (
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Deletion, ObjectEvent, Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
-from imagescribe.model.tags import tag_value
+from imagescribe.model.tags import TagState, tag_value
+from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
 from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Claimed, ClaimedElsewhere, Ledger, content_key
@@ -61,6 +64,8 @@ class Job:
         What the tables said of it.
     permit
         For its call; None where none seemed necessary.
+    yields
+        Whether it waits while an upload does.
     """
 
     event: ObjectEvent
@@ -69,6 +74,7 @@ class Job:
     is_first: bool = True
     known: Known = field(default=Known())
     permit: Permit | None = None
+    yields: bool = False
 
     @property
     def needs_call(self) -> bool:
@@ -89,11 +95,13 @@ class Pipeline:
 
     settings: Settings
     objects: Objects
+    imaging: Imaging
     ledger: Ledger
     catalog: Catalog
     api_key: ApiKey
     throttle: Throttle
     endpoint: Endpoint
+    metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Random = field(default_factory=Random)
@@ -108,8 +116,7 @@ class Pipeline:
             inspected_at = self.clock()
             head = self.objects.inspect(job.event)
             if head is None:
-                self.catalog.remove(job.event)
-                return Done("the object is gone")
+                return self._gone(job)
             if head.size == 0 and job.event.key.endswith("/"):
                 return Done("a folder of the console")
             upload = job.event if isinstance(job.event, Upload) else _uncovered(job.event, head, job.known)
@@ -127,17 +134,32 @@ class Pipeline:
             if reason := skip_reason(head, self.settings.max_image_bytes):
                 return self._close(upload, attempts, Status.SKIPPED, reason)
 
+            rendered = rendered_from(head, self.settings.max_image_bytes)
+
             # Claim its content, unless that is paid for.
             match self.ledger.claim(upload, job.holder, job.ends_at):
                 case ClaimedElsewhere() as claimed:
                     return self._wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
-                    return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+                    self.metrics.add(Metric.COPIES)
+                    return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
                 case Claimed():
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
 
+            # Have a picture of it made that the endpoint takes, if it would not take this one.
+            picture = self.imaging.rendition(upload, self.settings.max_image_bytes) if rendered else upload
+            match picture:
+                case Unfit(reason):
+                    return self._close(upload, attempts, Status.SKIPPED, reason)
+                case Transient() | Limited() as failure:
+                    return self._refused(upload, attempts, failure, None)
+                case Derived(is_new=True):
+                    # That took seconds, in which another call may start in its place.
+                    if_not_called.close()
+                    job = replace(job, permit=None)
+
             # Call the endpoint, at the time that the throttle permits.
-            permit = job.permit or self.throttle.acquire()[0]
+            permit = job.permit or self.throttle.acquire(yields=job.yields)[0]
             if isinstance(permit, RetryAt):
                 return self._wait(upload, attempts, Deferred(permit.time, permit.why))
             if not job.permit:
@@ -149,7 +171,7 @@ class Pipeline:
                 inspected_at = self.clock()
                 if not self._is_current(upload):
                     return self._overwritten(upload)
-            answer = self._call(upload, if_not_called)
+            answer = self._call(picture, if_not_called)
             if not isinstance(answer, Description):
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
 
@@ -163,12 +185,12 @@ class Pipeline:
             if_not_paid.pop_all()
             description = self.ledger.save(upload, answer, job.ends_at)
             self._record(permit, answer)
-            return self._finish(upload, attempts, description, job.ends_at, inspected_at)
+            return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
 
-    def _call(self, upload: Upload, if_not_called: ExitStack) -> Answer:
+    def _call(self, picture: Addressed, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
         try:
-            key, url = self.api_key.get(), self.objects.presign(upload)
+            key, url = self.api_key.get(), self.objects.presign(picture)
             if_not_called.pop_all()
             answer = self.endpoint.describe(url, key)
             if isinstance(answer, AccountFault) and answer.concerns_key and (fresh := self.api_key.get(key)) != key:
@@ -190,37 +212,71 @@ class Pipeline:
                 attempts += 1
                 if attempts < self.settings.max_attempts:
                     return self._wait(upload, attempts, Deferred(self.clock() + self._backoff(attempts), detail))
-                self.catalog.give_up(upload, Status.DEAD, detail, attempts)
-                return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}")
+                announces = self.give_up(upload, Reason.TRANSIENT, detail, attempts)
+                return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
-        self, upload: Upload, attempts: int, description: Description, ends_at: float, inspected_at: float
+        self,
+        job: Job,
+        upload: Upload,
+        attempts: int,
+        description: Description,
+        inspected_at: float,
+        *,
+        rendered: str | None,
     ) -> Outcome:
         """Tag and record a description that is paid for."""
         prompt = description.prompt
         if prompt is None:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
-            self.catalog.give_up(upload, Status.DEAD, detail, attempts)
-            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {error_words(description.body)[:200]}")
+            announces = self.give_up(upload, Reason.UNREADABLE, detail, attempts)
+            words = error_words(description.body)[:200]
+            return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
             return self._overwritten(upload)
-        tags = self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), ends_at)
+        tags = self._tag(upload, prompt, job)
         if tags is None:
             return self._overwritten(upload)
-        recorded = self.catalog.describe(upload, description.described_at, prompt, tags, attempts)
+        recorded = self.catalog.describe(
+            upload,
+            description.described_at,
+            prompt,
+            tags,
+            attempts,
+            model=description.model,
+            rendered_from=rendered,
+        )
         if recorded != prompt:
             if recorded and upload.version_id is None:
                 # It was overwritten after we looked, and its new tag may have been written before our old one.
-                self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(recorded), ends_at)
+                self._tag(upload, recorded, job)
             return Done("stale: a later event has a record")
-        return Done("described", ImageDescribed(upload, prompt))
+        self.metrics.add(Metric.DESCRIBED)
+        if not job.yields:  # how long ago what was in the bucket before was uploaded says nothing of us
+            seconds = self.clock() - milliseconds(upload.uploaded_at) / 1000
+            self.metrics.add(Metric.SECONDS_TO_PROMPT, max(0.0, seconds))
+        facts = {"prompt": prompt, "model": description.model}
+        return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, **facts))
+
+    def _tag(self, upload: Upload, prompt: str, job: Job) -> TagState | None:
+        """Write a prompt onto its object, unless that is off. None where the object is another one by now."""
+        if not self.settings.prompt_tag_key:
+            return TagState.OFF
+        return self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
 
     def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
         """End with a record that says why there is no prompt and will be none."""
         if not self._is_current(upload):
             return self._overwritten(upload)
-        self.catalog.give_up(upload, status, reason, attempts)
-        return Done(status)
+        if not self.catalog.give_up(upload, status, reason, attempts):
+            return Done("stale: a later event has a record")
+        return Done(status, Announcement.of_status(upload, status, error=reason))
+
+    def give_up(self, upload: Upload, reason: Reason, error: str, attempts: int | None) -> Announcement | None:
+        """Record that an image is dead, and return what there is to announce: nothing where the record is not its."""
+        if not self.catalog.give_up(upload, Status.DEAD, error, attempts):
+            return None
+        return Announcement.of_status(upload, Status.DEAD, reason=reason, error=error)
 
     def _wait(self, upload: Upload, attempts: int, deferred: Deferred) -> Outcome:
         if not self.catalog.wait(upload, deferred, attempts):
@@ -230,8 +286,18 @@ class Pipeline:
     def _overwritten(self, upload: Upload) -> Outcome:
         """Leave an image to the event of whoever overwrote or deleted it."""
         # That event may be done already: then nobody else would take out a record that was opened after it.
-        self.catalog.remove(upload)
-        return Done("overwritten or deleted meanwhile, with an event of its own")
+        removed = self.catalog.remove(upload)
+        result = "overwritten or deleted meanwhile, with an event of its own"
+        return Done(result, Announcement(DetailType.REMOVED, upload) if removed else None)
+
+    def _gone(self, job: Job) -> Outcome:
+        """Take out the record of an object that is gone."""
+        removed = self.catalog.remove(job.event)
+        # If an earlier delivery of this very message took it out, the event may not have been sent. Uploads come back
+        # for having waited, too: one whose event was refused has its record again.
+        is_repeated = isinstance(job.event, Deletion) and not job.is_first and job.known.record is None
+        announces = Announcement(DetailType.REMOVED, job.event) if removed or is_repeated else None
+        return Done("the object is gone", announces)
 
     def _is_current(self, upload: Upload, deadline: float = 0.0) -> bool:
         """Whether the object is still this upload; tried until the deadline, after a call whose answer hangs on it."""
@@ -255,6 +321,7 @@ class Pipeline:
 
     def _record(self, permit: Permit, answer: Answer) -> RetryAt | None:
         """Tell the throttle what a call brought, if it can be reached: what was paid for is not lost over it."""
+        self.metrics.answered(answer, self.settings.price_per_call_usd)
         try:
             return self.throttle.record(permit, answer)
         except (ClientError, BotoCoreError, ThrottleBusyError):
@@ -273,9 +340,10 @@ class Pipeline:
 def already_done(upload: Upload, ended: AlreadyFinal | Stale, *, is_first: bool) -> Done:
     """Return what is left to do for an upload that came to its end before."""
     match ended:
-        case AlreadyFinal(status, prompt):
+        case AlreadyFinal(status, prompt, error, model):
             # If that was in an earlier delivery of this very message, the event may not have been sent.
-            return Done(status, ImageDescribed(upload, prompt) if prompt and not is_first else None)
+            facts = {"prompt": prompt, "model": model} if prompt else {"error": error}
+            return Done(status, None if is_first else Announcement.of_status(upload, status, **facts))
         case Stale():
             return Done("stale: a later event has a record")
 

@@ -23,7 +23,7 @@ class Settings:
     max_image_bytes
         A larger image is skipped.
     prompt_tag_key
-        The object tag that takes the prompt.
+        The object tag that takes the prompt; empty where none is written.
     max_requests_per_minute, daily_budget_usd
         0 where there is no such limit.
     price_per_call_usd

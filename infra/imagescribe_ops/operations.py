@@ -158,7 +158,7 @@ class Operations:
             return 0
         catalog = CatalogView(self.connection, self.outputs.catalog_table_name)
         waiting = catalog.find(bucket=self.outputs.bucket_name, status=Status.WAITING, limit=MAX_CALLED_BACK).records
-        bodies = [upload_body(record.upload(), "imagescribe.resume") for record in waiting]
+        bodies = [upload_body(_upload_of(record), "imagescribe.resume") for record in waiting]
         with readable_errors():
             return send_all(self.connection.sqs(), self.outputs.upload_queue_url, bodies)
 
@@ -294,6 +294,19 @@ def _reported_if_not_deleted() -> Iterator[None]:
         raise OperationError(
             f"Not all is done: {error}.", "Run it again. What comes twice by it is not paid for twice."
         ) from error
+
+
+def _upload_of(record: ImageRecord) -> Upload:
+    """Return the upload that a record is of."""
+    return Upload(
+        record.bucket,
+        record.key,
+        record.version_id or None,
+        record.etag,
+        record.size,
+        record.sequencer,
+        record.uploaded_at,
+    )
 
 
 def _again(bucket: str, key: str, head: ObjectHead, record: ImageRecord | None, uploaded_at: str) -> Upload:

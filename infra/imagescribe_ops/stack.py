@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -29,6 +30,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from imagescribe.query.errors import QueryError
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
 
@@ -116,6 +118,23 @@ class Connection:
         """The region that requests go to; None where none is set."""
         return self._session.region_name
 
+    def credentials(self) -> ReadOnlyCredentials:
+        """Return what requests are signed with that boto3 does not make itself."""
+        with readable_errors():
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            return credentials.get_frozen_credentials()
+
+    def reachable(self, function_url: str) -> str:
+        """Return a Function URL as it is reached: an emulator has it under its own address."""
+        endpoint_url = self._endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+        if not endpoint_url:
+            return function_url
+        address = urlsplit(function_url)
+        url_id = (address.hostname or "").partition(".")[0]
+        return f"{endpoint_url.rstrip('/')}/_aws/lambda-url/{url_id}{address.path}"
+
     def cloudformation(self) -> CloudFormationClient:
         """Return a client of CloudFormation."""
         return self._session.client("cloudformation", endpoint_url=self._endpoint_url, config=self._config)
@@ -175,6 +194,8 @@ def readable_errors() -> Iterator[None]:
             f"AWS could not be reached: {error}.",
             "Check the region, the network and AWS_ENDPOINT_URL; with --local, that `imagescribe local` still runs.",
         ) from error
+    except QueryError as error:
+        raise OperationError(error.problem, error.advice) from error
     except ClientError as error:
         raise _of_client_error(error) from error
     except BotoCoreError as error:
@@ -215,6 +236,12 @@ class StackOutputs:
     backfill_queue_url: str = ""
     backfill_function_name: str = ""
     jobs_table_name: str = ""
+    query_function_name: str = ""
+    query_url: str = ""
+    snapshot_function_name: str = ""
+    index_bucket_name: str = ""
+    imaging_function_name: str = ""
+    derived_bucket_name: str = ""
 
     @classmethod
     def read(cls, connection: Connection, stack: str) -> Self:
@@ -273,8 +300,25 @@ _OUTPUTS = {
     "BackfillQueueUrl": "backfill_queue_url",
     "BackfillFunctionName": "backfill_function_name",
     "JobsTableName": "jobs_table_name",
+    "QueryFunctionName": "query_function_name",
+    "QueryUrl": "query_url",
+    "SnapshotFunctionName": "snapshot_function_name",
+    "IndexBucketName": "index_bucket_name",
+    "ImagingFunctionName": "imaging_function_name",
+    "DerivedBucketName": "derived_bucket_name",
 }
-_OPTIONAL_OUTPUTS = {"RecoverFunctionName", "BackfillQueueUrl", "BackfillFunctionName", "JobsTableName"}
+_OPTIONAL_OUTPUTS = {
+    "RecoverFunctionName",
+    "BackfillQueueUrl",
+    "BackfillFunctionName",
+    "JobsTableName",
+    "QueryFunctionName",
+    "QueryUrl",
+    "SnapshotFunctionName",
+    "IndexBucketName",
+    "ImagingFunctionName",
+    "DerivedBucketName",
+}
 _REQUIRED_OUTPUTS = [name for name in _OUTPUTS if name not in _OPTIONAL_OUTPUTS]
 
 

@@ -1,7 +1,7 @@
 """Print what a million images cost and how long they take, by rate limit: `uv run python -m tests.bench.costs`.
 
 Everything is at list prices in us-east-1 (November 2026), without free tiers. An image is worked on once, and goes
-round (is taken from the queue and turned away with nine others) as often as it has to wait.
+round (is taken from the queue and deferred with nine others) as often as it has to wait.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ ROUND: Final[Mapping[str, float]] = {
     "sqs ReceiveMessage": 1.0,
 }
 ROUND_SECONDS: Final = 0.04
-RENEWAL_REQUESTS: Final = 1.1  # a message that has gone round ten times is sent afresh, and ten are deleted at once
-RENEWED_AFTER: Final = 10
+REQUEUE_REQUESTS: Final = 1.1  # a message that has gone round ten times is requeued, and ten are deleted at once
+REQUEUED_AFTER: Final = 10
 
 BATCH: Final = 10
 CONCURRENCY: Final = 10
 CALL_SECONDS: Final = 4.0
-HORIZON_SECONDS: Final = 2.0  # ahead that a start is granted
+HORIZON_SECONDS: Final = 2.0  # ahead that a start is permitted
 # How far ahead images come back to the queue in order, in seconds: the least, for a call a second, and the most.
 MIN_LINE_SECONDS: Final = 120.0
 LINE_CALLS: Final = 120.0
 MAX_LINE_SECONDS: Final = 900.0
-MOST_IN_FLIGHT: Final = 120_000  # messages that SQS lets be received and not yet deleted
+MAX_IN_FLIGHT: Final = 120_000  # messages that SQS lets be received and not yet deleted
 RETENTION_DAYS: Final = 14
 
 USD: Final[Mapping[str, float]] = {
@@ -80,7 +80,7 @@ class Cost:
     days
         Until the last one is described.
     rounds
-        How often an image is taken and given back.
+        How often an image is received and deferred.
     """
 
     rate: float
@@ -106,25 +106,25 @@ def cost(rate: float, images: int = IMAGES) -> Cost:
     billed = max(BILLED_SECONDS, CALL_SECONDS / side_by_side)
     gb_seconds = MEMORY_GB * images * (billed + away * ROUND_SECONDS)
     invocations = images * (1 / side_by_side + away)
-    renewals_usd = rounds / RENEWED_AFTER * RENEWAL_REQUESTS * USD["sqs"]
+    requeues_usd = rounds / REQUEUED_AFTER * REQUEUE_REQUESTS * USD["sqs"]
     return Cost(
         rate=rate,
         days=minutes / 60 / 24,
         rounds=rounds,
         lambda_usd=gb_seconds * USD["lambda GB-s"] + invocations * USD["lambda request"],
         dynamodb_usd=images * (_dynamodb(COUNTED, INDEX_WRITES) + away * _dynamodb(ROUND, 0.0)),
-        others_usd=images * (_others(COUNTED) + EACH_USD + away * _others(ROUND) + renewals_usd),
+        others_usd=images * (_others(COUNTED) + EACH_USD + away * _others(ROUND) + requeues_usd),
     )
 
 
 def _rounds(rate: float, images: int) -> float:
-    """Return how often an image is turned away: on average it waits for half of the others."""
+    """Return how often an image is deferred: on average it waits for half of the others."""
     a_second = rate / 60
     longest = min(MAX_LINE_SECONDS, max(MIN_LINE_SECONDS, LINE_CALLS * a_second))
     each_seconds = 0.75 * longest  # behind a line that is full, one comes back after half of its length to all of it
     waiting_seconds = images / a_second / 2
     # No more go round than invocations can take, or SQS lets be in flight.
-    most_a_second = min(CONCURRENCY * BATCH / ROUND_SECONDS, MOST_IN_FLIGHT / each_seconds)
+    most_a_second = min(CONCURRENCY * BATCH / ROUND_SECONDS, MAX_IN_FLIGHT / each_seconds)
     return min(waiting_seconds / each_seconds, most_a_second / a_second)
 
 
@@ -158,9 +158,7 @@ def main() -> None:
         print(f"| {rate:,.0f} | {time} | ${IMAGES * USD['endpoint']:,.0f} | {usd} |")
     kept = ", ".join(f"{rate * 60 * 24 * RETENTION_DAYS:,.0f} at {rate:,.0f} a minute" for rate in RATES)
     print(f"\nThe queue keeps a message for {RETENTION_DAYS} days; in that time are described {kept}.")
-    print(
-        "An image that waits is sent afresh each tenth time it comes round, which starts its time anew: none is lost."
-    )
+    print("An image that waits is requeued each tenth time it comes round, which starts its time anew: none is lost.")
     print(f"Tags cost ${IMAGES * USD['tag month']:,.2f} a month.")
     print("\nRounds of an image: " + ", ".join(f"{cost(rate).rounds:,.0f} at {rate:,.0f} a minute" for rate in RATES))
 

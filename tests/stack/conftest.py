@@ -61,19 +61,22 @@ class Stacks:
     ) -> Deployment:
         """Deploy the template as it is, with quick parameters and those given.
 
-        Unless it is told to recover, the schedule of its recover function is off, so that dead letters stay where the
-        tests look for them.
+        Unless it is told to recover, the schedules of its functions are off: dead letters stay where the tests look for
+        them, and no stack starts a process each minute for nothing.
         """
         deployment = Deployment(self.cloud.deploy(name, parameters=QUICK | parameters), simulator)
         if not recovers:
-            events = events_client(self.cloud)
-            recover = deployment.lambda_functions.get_function_configuration(
-                FunctionName=deployment.outputs.recover_function_name
-            )
-            for rule in events.list_rule_names_by_target(TargetArn=recover["FunctionArn"])["RuleNames"]:
-                events.disable_rule(Name=rule)
+            self._stop_schedules(deployment)
         self.deployments.append(deployment)
         return deployment
+
+    def _stop_schedules(self, deployment: Deployment) -> None:
+        events = events_client(self.cloud)
+        outputs = deployment.outputs
+        for name in (outputs.recover_function_name, outputs.backfill_function_name):
+            function = deployment.lambda_functions.get_function_configuration(FunctionName=name)
+            for rule in events.list_rule_names_by_target(TargetArn=function["FunctionArn"])["RuleNames"]:
+                events.disable_rule(Name=rule)
 
     def bucket(self, name: str, *, versioned: bool = False) -> str:
         """Make a bucket that tells nobody of its objects."""
@@ -123,7 +126,9 @@ def _begun(request: pytest.FixtureRequest, _no_settings_of_the_user: None) -> It
     """What goes on beside the tests. What is not done by the end of them ends with the cloud."""
     works = [mark.kwargs["work"] for item in request.session.items for mark in item.iter_markers("beside")]
     stacks: Stacks | None = request.getfixturevalue("stacks") if works else None
-    pool = ThreadPoolExecutor(8)
+    if works:
+        request.getfixturevalue("stack")  # before all else, so that the first tests do not wait for other deployments
+    pool = ThreadPoolExecutor(4)
     yield {work: pool.submit(work, stacks) for work in dict.fromkeys(works)}
     pool.shutdown(wait=False, cancel_futures=True)
 

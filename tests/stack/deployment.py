@@ -56,7 +56,7 @@ class Deployment:
         self.secretsmanager = stack.connection.secretsmanager()
         self._dynamodb = stack.connection.dynamodb()
         self._logs = stack.connection.logs()
-        self.letters: list[DeadLetter] = []
+        self._dead_letters: list[DeadLetter] = []
         """All dead letters seen so far: they are taken off their queue."""
 
     # What a user does
@@ -111,6 +111,16 @@ class Deployment:
         """Return how many calls were paid for some objects."""
         return sum(call.billed for key in keys for call in self.calls(key))
 
+    def rendition(self, upload: Uploaded) -> bytes:
+        """Return the JPEG that was made of an upload."""
+        key = f"renditions/{upload.content}"
+        return self.s3.get_object(Bucket=self.outputs.derived_bucket_name, Key=key)["Body"].read()
+
+    def calls_of_rendition(self, upload: Uploaded) -> list[JournalEntry]:
+        """Return the calls of the endpoint that were made for what was made of an upload."""
+        path = f"{self.outputs.derived_bucket_name}/renditions/{upload.content}"
+        return [call for call in self.simulator.journal() if call.object_path == path]
+
     def depth(self) -> QueueDepth:
         """Return how many messages the upload queue holds."""
         return QueueDepth.read(self.stack.connection, self.outputs.upload_queue_url)
@@ -125,15 +135,15 @@ class Deployment:
                 attributes = {
                     name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
                 }
-                self.letters.append(
+                self._dead_letters.append(
                     DeadLetter(message["Body"], attributes.get("reason", ""), attributes.get("detail", ""))
                 )
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return self.letters
+        return self._dead_letters
 
-    def letters_of(self, text: str) -> list[DeadLetter]:
+    def dead_letters_of(self, text: str) -> list[DeadLetter]:
         """Return the dead letters with some text in their body."""
-        return [letter for letter in self.dead_letters() if text in letter.body]
+        return [each for each in self.dead_letters() if text in each.body]
 
     def log_lines(self, *, every_stack: bool = False) -> list[str]:
         """Return the lines of the log groups of this stack, or of all there are."""
@@ -145,27 +155,32 @@ class Deployment:
     # Waiting
 
     def until[T](self, check: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS) -> T:
-        """Return what a check gives as soon as it gives something; fail with all there is to see if it never does."""
-        deadline = time.monotonic() + seconds
+        """Return what a check gives as soon as it gives something; fail with all there is to see if it never does.
+
+        The longer it takes, the less often it is checked: many wait side by side for minutes, on two cores.
+        """
+        start = time.monotonic()
         while True:
             if found := check():
                 return found
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - start
+            if waited > seconds:
                 self._fail(f"not within {seconds:.0f} s: {what}")
-            time.sleep(0.15)
+            time.sleep(min(max(0.05, waited / 10), 1.0))
 
     def until_status(self, status: str, *keys: str, seconds: float = WAIT_SECONDS) -> dict[str, Record]:
         """Return the records of some objects as soon as all of them have a status."""
         found: dict[str, Record] = {}
 
         def all_found() -> dict[str, Record] | None:
-            for key in keys:
-                record = None if key in found else self.record(key)
-                if record and record["status"] == status:
-                    found[key] = record
-                elif record and record["status"] in _UNCHANGING:
+            for key in keys[len(found) :]:
+                record = self.record(key)
+                if record and record["status"] in _UNCHANGING and record["status"] != status:
                     self._fail(f"{status} was expected of {key!r}")
-            return found if len(found) == len(keys) else None
+                if record is None or record["status"] != status:
+                    return None  # the others can wait for this one
+                found[key] = record
+            return found
 
         self.until(all_found, f"{status}: {_shortened(keys)}", seconds)
         return found
@@ -180,9 +195,9 @@ class Deployment:
 
     def until_dead(self, text: str) -> DeadLetter:
         """Return the only dead letter with some text in its body as soon as it is there."""
-        letters = self.until(lambda: self.letters_of(text), f"a dead letter with {text!r} in it")
-        assert len(letters) == 1, letters
-        return letters[0]
+        found = self.until(lambda: self.dead_letters_of(text), f"a dead letter with {text!r} in it")
+        assert len(found) == 1, found
+        return found[0]
 
     def until_handled(self, *message_ids: str) -> None:
         """Return as soon as the function has written to its log what became of some messages."""
@@ -200,12 +215,13 @@ class Deployment:
     # Permissions
 
     @contextmanager
-    def without(self, sid: str, *actions: str) -> Iterator[None]:
-        """Take actions out of one statement of the deployed function's role for the time of the block."""
+    def without(self, sid: str, *actions: str, function: str = "") -> Iterator[None]:
+        """Take actions out of a statement of a function's role, the describe function's, for the time of the block."""
         iam = iam_client(self.stack.cloud)
-        role = self.lambda_functions.get_function_configuration(FunctionName=self.outputs.describe_function_name)[
-            "Role"
-        ].rpartition("/")[2]
+        configuration = self.lambda_functions.get_function_configuration(
+            FunctionName=function or self.outputs.describe_function_name
+        )
+        role = configuration["Role"].rpartition("/")[2]
         name = iam.list_role_policies(RoleName=role)["PolicyNames"][0]
         policy: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         less = json.loads(json.dumps(policy))
@@ -253,15 +269,15 @@ class Deployment:
 
 def events_client(cloud: LocalCloud) -> EventBridgeClient:
     """Return a client of EventBridge."""
-    return _session(cloud).client("events", endpoint_url=cloud.endpoint_url)
+    return session_of(cloud).client("events", endpoint_url=cloud.endpoint_url)
 
 
 def iam_client(cloud: LocalCloud) -> IAMClient:
     """Return a client of IAM."""
-    return _session(cloud).client("iam", endpoint_url=cloud.endpoint_url)
+    return session_of(cloud).client("iam", endpoint_url=cloud.endpoint_url)
 
 
-def _session(cloud: LocalCloud) -> boto3.Session:
+def session_of(cloud: LocalCloud) -> boto3.Session:
     return boto3.Session(
         aws_access_key_id=cloud.credentials.access_key_id,
         aws_secret_access_key=cloud.credentials.secret_access_key,

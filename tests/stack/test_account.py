@@ -39,7 +39,7 @@ class Seen:
     deployment: Deployment
     waiting: dict[str, Record]
     calls: list[JournalEntry]
-    letters: list[DeadLetter]
+    dead_letters: list[DeadLetter]
     uploads: list[Uploaded]
 
 
@@ -55,10 +55,10 @@ def rotated_key(stacks: Stacks) -> Seen:
     uploads = [deployment.put(f"locked-out-{number}.png", picture()) for number in range(3)]
     waiting = deployment.until_status("waiting", *(upload.key for upload in uploads))
     calls = deployment.simulator.journal()
-    letters = list(deployment.dead_letters())
+    dead_letters = list(deployment.dead_letters())
     _change_key(deployment, NEWEST_KEY)
     stacks.keys |= {NEW_KEY, NEWEST_KEY}
-    return _healed(Seen(deployment, waiting, calls, letters, uploads))
+    return _healed(Seen(deployment, waiting, calls, dead_letters, uploads))
 
 
 def account_faults(stacks: Stacks) -> Seen:
@@ -69,10 +69,10 @@ def account_faults(stacks: Stacks) -> Seen:
     uploads = [deployment.put(f"{name}.png", picture()) for name in (*FAULTS, "no-balance")]
     waiting = deployment.until_status("waiting", *(upload.key for upload in uploads))
     calls = deployment.simulator.journal()
-    letters = list(deployment.dead_letters())
+    dead_letters = list(deployment.dead_letters())
     deployment.simulator.reset()
     deployment.simulator.configure(credits_usd=1.0)
-    return _healed(Seen(deployment, waiting, calls, letters, uploads))
+    return _healed(Seen(deployment, waiting, calls, dead_letters, uploads))
 
 
 @pytest.mark.beside(work=rotated_key)
@@ -81,7 +81,7 @@ def test_a_wrong_key_makes_images_wait_with_the_reason(outcome: Seen) -> None:
         assert "401: Invalid API key" in record["error"]
         assert record["attempts"] == 0
         assert record["waiting_until"]
-    assert outcome.letters == []
+    assert outcome.dead_letters == []
 
 
 @pytest.mark.beside(work=rotated_key)
@@ -102,7 +102,7 @@ def test_an_account_fault_makes_images_wait_with_the_reason(outcome: Seen) -> No
         # Its own answer, or that of the image that met the fault first and made the others wait.
         assert re.search(r"\b(?:302|402|403|404|405|406|410): ", record["error"]), record["error"]
         assert record["attempts"] == 0
-    assert outcome.letters == []
+    assert outcome.dead_letters == []
 
 
 @pytest.mark.beside(work=account_faults)

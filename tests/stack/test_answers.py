@@ -40,9 +40,9 @@ def test_an_answer_without_a_prompt_is_paid_once_kept_raw_and_a_dead_letter(
     stack: Deployment, answered: dict[BodyKind, Uploaded], kind: BodyKind
 ) -> None:
     upload = answered[kind]
-    letter = stack.until_dead(upload.key)
-    assert letter.reason == "unreadable"
-    assert upload.image in letter.detail
+    dead_letter = stack.until_dead(upload.key)
+    assert dead_letter.reason == "unreadable"
+    assert upload.image in dead_letter.detail
     record = stack.record(upload.key)
     assert record is not None
     assert (record["status"], record["prompt"]) == ("dead", None)
@@ -61,8 +61,8 @@ def test_a_dead_letter_that_comes_back_unreadable_is_not_paid_for_again(
     upload = answered[BodyKind.HTML]
     stack.until_dead(upload.key)
     stack.until_handled(stack.send(bodies.eventbridge(upload)))
-    stack.until(lambda: len(stack.letters_of(upload.key)) == 2, "a second dead letter")
-    assert [letter.reason for letter in stack.letters_of(upload.key)] == ["unreadable", "unreadable"]
+    stack.until(lambda: len(stack.dead_letters_of(upload.key)) == 2, "a second dead letter")
+    assert [each.reason for each in stack.dead_letters_of(upload.key)] == ["unreadable", "unreadable"]
     assert stack.billed(upload.key) == 1
 
 

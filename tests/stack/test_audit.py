@@ -49,7 +49,7 @@ def test_what_fell_out_while_the_rule_was_off_is_found_and_healed(deployment: De
     stale, orphan = list(KEYS.values())[3], list(KEYS.values())[4]
     deployment.put("missing.png", picture())
     deployment.put("folder/", b"")
-    deployment.put(stale, picture())
+    newer = deployment.put(stale, picture())
     deployment.delete(orphan)
     said = ask("audit", "--repair", ends_with=1)
     assert {name: said["verdicts"].get(name) for name in ("missing", "stale", "orphan", "folder")} == {
@@ -60,7 +60,7 @@ def test_what_fell_out_while_the_rule_was_off_is_found_and_healed(deployment: De
     }
     assert said["repaired"] == {"sent": 2, "removed": 1}
     deployment.until_described("missing.png")
-    deployment.until_idle()
+    deployment.until(lambda: deployment.until_described(stale)[stale]["etag"] == newer.etag, "the newer is described")
     assert ask("audit", "--tags", "all")["ok"]
     assert deployment.billed("missing.png", stale) == 2
     assert deployment.record(orphan) is None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections import Counter
+from collections.abc import Mapping
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -12,11 +16,14 @@ from tests.stack.conftest import Ask, Stacks
 from tests.stack.deployment import Deployment, events_client
 from tests.stack.pictures import picture
 
+LISTS = "backfill-lists"
+
 
 @pytest.fixture(scope="module")
 def deployment(stacks: Stacks) -> Deployment:
     """A stack of its own, whose bucket tells nobody of its objects."""
-    return stacks.with_own_simulator("backfilled", MaximumConcurrency="4")
+    stacks.bucket(LISTS)
+    return stacks.with_own_simulator("backfilled", MaximumConcurrency="4", ManifestLocation=f"{LISTS}/")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +88,7 @@ def test_what_was_there_before_is_described_and_each_content_paid_for_once(
     estimate = ask("backfill")["estimate"]
     assert (estimate["objects"], estimate["described"], estimate["taken"]) == (52, 8, 44)
     assert (estimate["paid"], estimate["duplicates"], estimate["pays"]) == (3, 5, 30)
-    assert estimate["unfit"] == {"no JPEG, PNG or WebP": 6}
+    assert estimate["unfit"] == {"no image": 6}
     assert estimate["is_exact"]
 
     job = ask("backfill", "--yes")["job"]["id"]
@@ -114,6 +121,61 @@ def test_a_queue_that_is_purged_under_a_backfill_is_healed_by_the_audit(
     deployment.until(lambda: not waiting(deployment), "the queue is empty")
     assert ask("audit")["ok"]
     assert deployment.billed(*keys) == len(keys)
+
+
+def test_an_inventorys_manifest_and_a_list_of_keys_tell_what_is_described(
+    deployment: Deployment, ask: Ask, rule_off: None
+) -> None:
+    inventoried = [f"inventory/{name}.png" for name in ("a b", "é+1", "c")]
+    listed = ["list/ one.png", "list/two.png"]
+    etags = {key: deployment.put(key, picture()).etag for key in [*inventoried, *listed]}
+    deployment.put("inventory/not-in-it.png", picture())
+    manifest = put_inventory(deployment, {key: etags[key] for key in inventoried} | {"inventory/gone.png": "0" * 32})
+    deployment.s3.put_object(Bucket=LISTS, Key="keys.txt", Body="\n".join([*listed, "list/gone.png"]).encode())
+    for address, keys in ((manifest, inventoried), (f"s3://{LISTS}/keys.txt", listed)):
+        assert ask("backfill", "--manifest", address)["estimate"]["pays"] == len(keys)
+        until_done(deployment, ask, ask("backfill", "--manifest", address, "--yes")["job"]["id"])
+        deployment.until_described(*keys)
+    assert deployment.record("inventory/not-in-it.png") is None
+    deployment.delete("inventory/not-in-it.png")
+    assert ask("audit")["ok"]
+
+
+def put_inventory(deployment: Deployment, etags: Mapping[str, str]) -> str:
+    """Put an inventory as S3 writes one, and return its manifest's address.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
+    """
+    rows = "".join(f'"{deployment.bucket}","{quote_plus(key)}","100","{etag}"\n' for key, etag in etags.items())
+    data = "inventory/all/data/part.csv.gz"
+    deployment.s3.put_object(Bucket=LISTS, Key=data, Body=gzip.compress(rows.encode()))
+    manifest = {
+        "sourceBucket": deployment.bucket,
+        "destinationBucket": f"arn:aws:s3:::{LISTS}",
+        "version": "2016-11-30",
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key, Size, ETag",
+        "files": [{"key": data, "size": 1, "MD5checksum": ""}],
+    }
+    key = "inventory/all/2026-11-25T01-00Z/manifest.json"
+    deployment.s3.put_object(Bucket=LISTS, Key=key, Body=json.dumps(manifest).encode())
+    return f"s3://{LISTS}/{key}"
+
+
+def test_what_an_older_model_described_is_described_and_paid_for_again_where_that_is_forced(
+    deployment: Deployment, ask: Ask, rule_off: None
+) -> None:
+    key = "older/1.png"
+    deployment.put(key, picture())
+    until_done(deployment, ask, ask("backfill", "--prefix", "older/", "--yes")["job"]["id"])
+    described_at = deployment.until_described(key)[key]["described_at"]
+    again = ("backfill", "--prefix", "older/", "--older-than", "2100-01-01", "--force")
+    assert ask(*again)["estimate"]["pays"] == 1
+    until_done(deployment, ask, ask(*again, "--yes")["job"]["id"])
+    deployment.until(
+        lambda: deployment.until_described(key)[key]["described_at"] > described_at, "it is described again"
+    )
+    assert deployment.billed(key) == 2
 
 
 def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, ask: Ask, rule_off: None) -> None:

@@ -40,9 +40,11 @@ def test_a_malformed_message_is_a_dead_letter_that_says_what_is_wrong(
     by_hand: Deployment, body: str, words: str
 ) -> None:
     by_hand.send(body)
-    letter = by_hand.until(lambda: [each for each in by_hand.dead_letters() if each.body == body], "a dead letter")[0]
-    assert letter.reason == "malformed"
-    assert words in letter.detail
+    dead_letter = by_hand.until(
+        lambda: [each for each in by_hand.dead_letters() if each.body == body], "a dead letter"
+    )[0]
+    assert dead_letter.reason == "malformed"
+    assert words in dead_letter.detail
 
 
 def test_messages_that_tell_of_no_object_are_done_with(by_hand: Deployment) -> None:
@@ -52,7 +54,7 @@ def test_messages_that_tell_of_no_object_are_done_with(by_hand: Deployment) -> N
     sent = [bodies.sample("s3-test-event"), bodies.sns(bodies.sample("s3-test-event")), tagged, restored, no_records]
     by_hand.until_handled(*(by_hand.send(body) for body in sent))
     by_hand.until_idle()
-    assert not [letter for letter in by_hand.dead_letters() if letter.body in sent]
+    assert not [each for each in by_hand.dead_letters() if each.body in sent]
     assert by_hand.record(NOWHERE.key) is None
 
 

@@ -51,9 +51,8 @@ def put_unreadable(deployment: Deployment, key: str) -> Uploaded:
 
 
 def test_a_pause_holds_uploads_without_a_call_and_resume_lets_them_through(deployment: Deployment, run: Run) -> None:
-    assert (
-        "until `imagescribe resume --stack operated`: new contract" in run("pause", "--reason", "new contract").stdout
-    )
+    told = run("pause", "--reason", "new contract").stdout
+    assert "until `imagescribe resume --stack operated`: new contract" in told
     deployment.until(
         lambda: answer(run("status", "--json"))["intake"]["mappings"][0]["state"] == "Disabled", "the mapping is off"
     )
@@ -127,12 +126,12 @@ def test_redrive_brings_back_the_dead_letters_of_one_reason(deployment: Deployme
     upload = deployment.put("failing.png", picture())
     deployment.until_status("dead", upload.key)
     deployment.until(lambda: dead_letters(deployment) == 2, "two dead letters")
-    letters = answer(run("status", "--json"))["queues"]["dead_letter"]
-    assert letters["by_reason"] == {"transient": 1, "malformed": 1}
+    counted = answer(run("status", "--json"))["queues"]["dead_letter"]
+    assert counted["by_reason"] == {"transient": 1, "malformed": 1}
     assert answer(run("redrive", "--reason", "transient", "--json"))["redriven"] == {"transient": 1}
     deployment.until_described(upload.key)
     assert deployment.billed(upload.key) == 1
-    assert [letter.reason for letter in deployment.dead_letters()] == ["malformed"]
+    assert [each.reason for each in deployment.dead_letters()] == ["malformed"]
 
 
 def test_the_recover_function_brings_back_what_passes_and_writes_a_lacking_reason(

@@ -24,17 +24,20 @@ ON_BOARD = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "u
 TASK_ROOT = Path("/var/task")
 """Where Lambda unpacks the zip: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 
+LAYER_ROOT = Path("/opt")
+"""Where Lambda unpacks a layer: https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html"""
+
 IMPORT = """
 import importlib, json, sys
 from importlib.machinery import SourceFileLoader
-code, handler = sys.argv[1:]
+handler, *places = sys.argv[1:]
 compiled = []
 source_to_code = SourceFileLoader.source_to_code
 def noted(loader, source, path, **options):
     compiled.append(path)
     return source_to_code(loader, source, path, **options)
 SourceFileLoader.source_to_code = noted
-sys.path.insert(0, code)
+sys.path[:0] = places
 importlib.import_module(handler.rpartition(".")[0])
 modules = {
     name: getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
@@ -47,12 +50,14 @@ print(json.dumps({"modules": modules, "compiled": compiled}))
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A function's zip, unpacked, and what importing its handler did.
+    """A function's zip and its layers, unpacked, and what importing its handler did.
 
     Attributes
     ----------
     code
-        Where it was unpacked.
+        Where its zip was unpacked.
+    places
+        Where that and its layers were unpacked, and where Lambda does that.
     runtime
         What the function runs on, such as ``python3.13``.
     modules
@@ -62,12 +67,36 @@ class Start:
     """
 
     code: Path
+    places: dict[Path, Path]
     runtime: str
     modules: dict[str, str]
     compiled: list[str]
 
+    @property
+    def is_imaging(self) -> bool:
+        """Whether it is of the imaging function."""
+        return (self.code / "renditions").exists()
 
-@pytest.fixture(scope="module", params=["describe_function_name", "recover_function_name"])
+    def has(self, file: str | Path) -> bool:
+        """Say whether a file came with the function."""
+        return any(Path(file).is_relative_to(place) for place in self.places)
+
+    def sources(self) -> Iterator[Path]:
+        """Yield the Python files that came with the function."""
+        for place in self.places:
+            yield from place.rglob("*.py")
+
+
+FUNCTIONS = [
+    "describe_function_name",
+    "recover_function_name",
+    "query_function_name",
+    "snapshot_function_name",
+    "imaging_function_name",
+]
+
+
+@pytest.fixture(scope="module", params=FUNCTIONS)
 def start(request: pytest.FixtureRequest, stack: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """A start of each function.
 
@@ -76,13 +105,15 @@ def start(request: pytest.FixtureRequest, stack: Deployment, tmp_path_factory: p
     name = getattr(stack.outputs, request.param)
     assert name
     function = stack.lambda_functions.get_function(FunctionName=name)
-    with urllib.request.urlopen(function["Code"]["Location"], timeout=60) as answer:
-        zipped = ZipFile(BytesIO(answer.read()))
-    code = tmp_path_factory.mktemp("code")
-    zipped.extractall(code)
+    code = unpacked(function["Code"]["Location"], tmp_path_factory.mktemp("code"))
     configuration = function["Configuration"]
+    places = {code: TASK_ROOT}
+    for layer in configuration.get("Layers", []):
+        version = stack.lambda_functions.get_layer_version_by_arn(Arn=layer["Arn"])
+        places[unpacked(version["Content"]["Location"], tmp_path_factory.mktemp("layer"))] = LAYER_ROOT
+    search_path = [place if root == TASK_ROOT else place / "python" for place, root in places.items()]
     child = subprocess.run(
-        [tool_binaries(Tool.MINISTACK) / "python", "-I", "-B", "-c", IMPORT, code, configuration["Handler"]],
+        [tool_binaries(Tool.MINISTACK) / "python", "-I", "-B", "-c", IMPORT, configuration["Handler"], *search_path],
         env={**configuration["Environment"]["Variables"], "AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
         text=True,
@@ -90,33 +121,44 @@ def start(request: pytest.FixtureRequest, stack: Deployment, tmp_path_factory: p
         check=False,
     )
     assert child.returncode == 0, child.stderr
-    return Start(code, configuration["Runtime"], **json.loads(child.stdout.splitlines()[-1]))
+    return Start(code, places, configuration["Runtime"], **json.loads(child.stdout.splitlines()[-1]))
+
+
+def unpacked(url: str, place: Path) -> Path:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        ZipFile(BytesIO(answer.read())).extractall(place)
+    return place
 
 
 def test_every_module_comes_from_the_zip_or_from_the_runtime(start: Start) -> None:
     foreign = {
         name: file
         for name, file in start.modules.items()
-        if not Path(file).is_relative_to(start.code) and name.partition(".")[0] not in ON_BOARD
+        if not start.has(file) and name.partition(".")[0] not in ON_BOARD
     }
     assert foreign == {}
 
 
 def test_the_zip_holds_what_the_runtime_lacks_and_not_the_sdk_that_it_has(start: Start) -> None:
-    assert Path(start.modules["imagescribe"]).is_relative_to(start.code)
-    assert Path(start.modules["aws_lambda_powertools"]).is_relative_to(start.code)
+    needed = {"renditions", "PIL", "pi_heif"} if start.is_imaging else {"imagescribe", "aws_lambda_powertools"}
+    assert all(Path(start.modules[name]).is_relative_to(start.code) for name in needed)
     assert not (start.code / "boto3").exists()
     assert not (start.code / "botocore").exists()
 
 
+def test_no_function_but_the_imaging_one_carries_or_loads_what_decodes_pictures(start: Start) -> None:
+    assert (start.code / "PIL").exists() is start.is_imaging
+    assert ("PIL" in start.modules) is start.is_imaging
+
+
 def test_a_start_compiles_nothing_of_the_zip(start: Start) -> None:
-    assert [file for file in start.compiled if Path(file).is_relative_to(start.code)] == []
+    assert [file for file in start.compiled if start.has(file)] == []
 
 
 def test_every_module_of_the_zip_is_compiled_for_the_functions_runtime(start: Start) -> None:
     version = start.runtime.removeprefix("python")
     assert version == f"{sys.version_info.major}.{sys.version_info.minor}"  # whose magic number is looked for
-    sources = list(start.code.rglob("*.py"))
+    sources = list(start.sources())
     assert sources
     assert [source for source in sources if not _compiled(source, version).is_file()] == []
     for source in sources:
@@ -127,9 +169,15 @@ def test_every_module_of_the_zip_is_compiled_for_the_functions_runtime(start: St
 
 def test_compiled_modules_name_the_place_in_lambda_and_none_of_the_machine_that_built_them(start: Start) -> None:
     version = start.runtime.removeprefix("python")
-    for source in start.code.rglob("*.py"):
-        code = marshal.loads(_compiled(source, version).read_bytes()[16:])
-        assert set(_filenames(code)) == {str(TASK_ROOT / source.relative_to(start.code))}
+    for place, root in start.places.items():
+        for source in place.rglob("*.py"):
+            code = marshal.loads(_compiled(source, version).read_bytes()[16:])
+            assert set(_filenames(code)) == {str(root / source.relative_to(place))}
+
+
+def test_what_is_in_the_search_layer_is_in_no_zip(start: Start) -> None:
+    assert not (start.code / "apsw").exists()
+    assert not (start.code / "msgspec").exists()
 
 
 def _compiled(source: Path, version: str) -> Path:

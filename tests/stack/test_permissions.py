@@ -17,7 +17,7 @@ def test_without_a_needed_permission_the_record_says_access_denied_and_nothing_i
         )
         assert "AccessDenied" in record["error"]
         assert "dynamodb:UpdateItem" in record["error"]
-        assert stack.letters_of(key) == []
+        assert stack.dead_letters_of(key) == []
         assert stack.calls(key) == []
     record = stack.until_described(key)[key]
     assert record["error"] is None
@@ -26,7 +26,7 @@ def test_without_a_needed_permission_the_record_says_access_denied_and_nothing_i
 
 def test_without_the_permission_to_read_images_they_wait_in_the_queue(stack: Deployment) -> None:
     key = "permissions/images.png"
-    with stack.without("ReadImagesAndWriteTheirTags", "s3:GetObject"):
+    with stack.without("ReadImages", "s3:GetObject"):
         stack.put(key, picture())
         stack.until(
             lambda: any(
@@ -34,7 +34,7 @@ def test_without_the_permission_to_read_images_they_wait_in_the_queue(stack: Dep
             ),
             "AccessDenied in the log",
         )
-        assert stack.letters_of(key) == []
+        assert stack.dead_letters_of(key) == []
     stack.until_described(key)
     assert stack.billed(key) == 1
 

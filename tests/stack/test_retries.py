@@ -57,7 +57,7 @@ def test_a_passing_failure_is_tried_again_and_counted(
     assert record["attempts"] == 2
     assert record["error"] is None
     assert [call.outcome for call in stack.calls(key)] == [int(name) if name.isdigit() else name] * 2 + [200]
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []
 
 
 @pytest.mark.parametrize("name", REJECTED)
@@ -69,7 +69,7 @@ def test_a_rejection_is_final_and_in_the_endpoints_own_words(
     assert record["error"].startswith(REJECTED[name][1])
     assert record["attempts"] == 0
     assert len(stack.calls(key)) == 1
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []
     assert stack.paid(failing[name]) is None
 
 
@@ -77,11 +77,11 @@ def test_an_image_that_keeps_failing_becomes_a_dead_letter_with_the_last_words(s
     key = "retries/always-500.png"
     stack.script(key, ScriptedAnswer(500, times=3, body='{"error": "the model is on fire"}'))
     upload = stack.put(key, picture())
-    letter = stack.until_dead(key)
-    assert letter.reason == "transient"
-    assert upload.image in letter.detail
-    assert "3 attempts" in letter.detail
-    assert "500: the model is on fire" in letter.detail
+    dead_letter = stack.until_dead(key)
+    assert dead_letter.reason == "transient"
+    assert upload.image in dead_letter.detail
+    assert "3 attempts" in dead_letter.detail
+    assert "500: the model is on fire" in dead_letter.detail
     record = stack.record(key)
     assert record is not None
     assert (record["status"], record["attempts"]) == ("dead", 3)
@@ -89,7 +89,7 @@ def test_an_image_that_keeps_failing_becomes_a_dead_letter_with_the_last_words(s
     assert len(stack.calls(key)) == 3
     assert stack.paid(upload) is None
 
-    stack.send(letter.body)  # as a redrive does
+    stack.send(dead_letter.body)  # as a redrive does
     assert stack.until_described(key)[key]["error"] is None
     assert stack.billed(key) == 1
 
@@ -100,4 +100,4 @@ def test_an_answer_that_never_comes_is_an_attempt(stack: Deployment, failing: di
     assert stack.until_described(key)[key]["attempts"] == 1
     # The one case in which a picture is paid for twice: nobody can know of the first time.
     assert stack.billed(key) == 1 + LOST_ANSWERS[name].billed
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []

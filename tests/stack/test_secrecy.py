@@ -57,4 +57,4 @@ def _left_behind(stacks: Stacks, stack: Deployment) -> Iterator[str]:
     for deployment in stacks.deployments:
         yield from (f"record: {record}" for record in deployment.records())
         yield from (f"ledger: {item}" for item in deployment.ledger())
-        yield from (f"dead letter: {letter}" for letter in deployment.dead_letters())
+        yield from (f"dead letter: {each}" for each in deployment.dead_letters())

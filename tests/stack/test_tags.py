@@ -40,18 +40,18 @@ def test_a_full_tag_set_with_our_tag_in_it_takes_the_prompt(stack: Deployment) -
 
 def test_where_tags_may_not_be_written_the_prompt_is_safe(stack: Deployment) -> None:
     key = "tags/denied.png"
-    with stack.without("ReadImagesAndWriteTheirTags", "s3:PutObjectTagging"):
+    with stack.without("WriteTheirTags", "s3:PutObjectTagging"):
         stack.put(key, picture(), "album=holiday")
         record = stack.until_described(key)[key]
     assert record["tags"] == "denied"
     assert record["prompt"].startswith("Simulated description")
     assert stack.tags(key) == {"album": "holiday"}
-    assert stack.letters_of(key) == []
+    assert stack.dead_letters_of(key) == []
 
 
 def test_where_tags_may_not_be_read_they_are_not_overwritten(stack: Deployment) -> None:
     key = "tags/unreadable.png"
-    with stack.without("ReadImagesAndWriteTheirTags", "s3:GetObjectTagging"):
+    with stack.without("WriteTheirTags", "s3:GetObjectTagging"):
         stack.put(key, picture(), "album=holiday")
         assert stack.until_described(key)[key]["tags"] == "denied"
     assert stack.tags(key) == {"album": "holiday"}

@@ -38,26 +38,47 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def session() -> boto3.Session:
+    """One for all tests, with its clients: making them takes longer than most tests."""
+    return boto3.Session("testing", "testing", "session/token+of=testing", REGION)
+
+
 @pytest.fixture(scope="module")
-def aws() -> Iterator[boto3.Session]:
+def aws(session: boto3.Session) -> Iterator[boto3.Session]:
     """A session with moto's AWS, for one module: tests in it share it, under names of their own."""
     with mock_aws():
-        yield boto3.Session("testing", "testing", "session/token+of=testing", REGION)
+        yield session
+
+
+@pytest.fixture(scope="session")
+def s3_client(session: boto3.Session) -> S3Client:
+    return session.client("s3", config=CLIENT_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def dynamodb_client(session: boto3.Session) -> DynamoDBClient:
+    return session.client("dynamodb")
+
+
+@pytest.fixture(scope="session")
+def sqs_client(session: boto3.Session) -> SQSClient:
+    return session.client("sqs")
 
 
 @pytest.fixture(scope="module")
-def s3(aws: boto3.Session) -> S3Client:
-    return aws.client("s3", config=CLIENT_CONFIG)
+def s3(aws: boto3.Session, s3_client: S3Client) -> S3Client:
+    return s3_client
 
 
 @pytest.fixture(scope="module")
-def dynamodb(aws: boto3.Session) -> DynamoDBClient:
-    return aws.client("dynamodb")
+def dynamodb(aws: boto3.Session, dynamodb_client: DynamoDBClient) -> DynamoDBClient:
+    return dynamodb_client
 
 
 @pytest.fixture(scope="module")
-def sqs(aws: boto3.Session) -> SQSClient:
-    return aws.client("sqs")
+def sqs(aws: boto3.Session, sqs_client: SQSClient) -> SQSClient:
+    return sqs_client
 
 
 @pytest.fixture(scope="module")
@@ -126,21 +147,21 @@ def clients(s3: S3Client, dynamodb: DynamoDBClient, sqs: SQSClient, secrets: Sec
 
 
 @pytest.fixture
-def stage(aws: boto3.Session, clients: dict[str, object], bucket: str) -> Iterator[Stage]:
-    """The describe function among moto's services."""
+def stage() -> Iterator[Stage]:
+    """The describe function among services in memory."""
+    with stages.in_memory_stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def moto_stage(aws: boto3.Session, clients: dict[str, object], bucket: str) -> Iterator[Stage]:
+    """The same among moto's services, which cost fifty times as much: for what only they know."""
     with stages.moto_stage(aws, clients, bucket) as stage:
         yield stage
 
 
-@pytest.fixture
-def versioned_stage(aws: boto3.Session, clients: dict[str, object], versioned_bucket: str) -> Iterator[Stage]:
-    """The same with a bucket that keeps versions."""
-    with stages.moto_stage(aws, clients, versioned_bucket) as stage:
-        yield stage
-
-
-@pytest.fixture
-def quick_stage() -> Iterator[Stage]:
-    """The describe function among services in memory."""
-    with stages.in_memory_stage() as stage:
-        yield stage
+@pytest.fixture(params=["moto_stage", "stage"])
+def either(request: pytest.FixtureRequest) -> Stage:
+    """First the one, then the other, for what has to be the same on both."""
+    stage: Stage = request.getfixturevalue(request.param)
+    return stage

@@ -31,6 +31,7 @@ from tests.unit.conftest import REGION, make_bucket, make_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
     from mypy_boto3_s3 import S3Client
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Letter:
+class QueuedMessage:
     """A message as it stands in a queue."""
 
     body: str
@@ -159,22 +160,22 @@ class StackInMoto:
         return get(self.dynamodb, self.outputs["LedgerTableName"], content_key(upload))
 
     def bury(self, body: str, **attributes: str) -> None:
-        """Put a letter on the dead-letter queue."""
+        """Put a message on the dead-letter queue."""
         self.sqs.send_message(
             QueueUrl=self.outputs["DeadLetterQueueUrl"],
             MessageBody=body,
             MessageAttributes=message_attributes(attributes),
         )
 
-    def letters(self) -> list[Letter]:
+    def dead_letters(self) -> list[QueuedMessage]:
         """Look at the dead letters that are shown."""
         return self._messages("DeadLetterQueueUrl")
 
-    def sent(self) -> list[Letter]:
+    def sent(self) -> list[QueuedMessage]:
         """Look at the messages on the upload queue."""
         return self._messages("UploadQueueUrl")
 
-    def sent_to_backfill(self) -> list[Letter]:
+    def sent_to_backfill(self) -> list[QueuedMessage]:
         """Look at the messages on the backfill queue."""
         return self._messages("BackfillQueueUrl")
 
@@ -192,7 +193,7 @@ class StackInMoto:
         ).get("Messages", [])
         return {message["MessageId"] for message in found}
 
-    def _messages(self, output: str) -> list[Letter]:
+    def _messages(self, output: str) -> list[QueuedMessage]:
         url = self.outputs[output]
         found = []
         while messages := self.sqs.receive_message(
@@ -204,7 +205,7 @@ class StackInMoto:
                 QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
         return [
-            Letter(
+            QueuedMessage(
                 message["Body"],
                 {name: each["StringValue"] for name, each in message.get("MessageAttributes", {}).items()},
             )
@@ -249,8 +250,8 @@ def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
     """Make the parts of a stack, with the tables' schemas as the template has them."""
     clients = Clients.of_session(aws)
     sqs, functions = clients.sqs, clients.lambda_functions
-    role = _role(aws)
     function = unique("describe")
+    role = _iam(aws).create_role(RoleName=function, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     functions.create_function(
         FunctionName=function, Runtime="python3.13", Role=role, Handler="a.b", Code={"ZipFile": b"nothing"}
     )
@@ -282,5 +283,5 @@ def described(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> StackInMoto
 
 
 @cache
-def _role(aws: boto3.Session) -> str:
-    return aws.client("iam").create_role(RoleName="of-functions", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+def _iam(aws: boto3.Session) -> IAMClient:
+    return aws.client("iam")

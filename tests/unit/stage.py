@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from threading import Lock
@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from imagescribe.aws.dead_letters import DeadLetters
 from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import Delivery, UploadQueue
@@ -36,16 +37,16 @@ from imagescribe.throttle import rate as rates
 from imagescribe.throttle.item import State, ThrottleItem
 from tests.factories import API_KEY, Clock, eventbridge_body, stand_in, unique
 from tests.unit.fake_endpoint import FakeEndpoint
+from tests.unit.imaging_in_process import ImagingInProcess
 
 INVOCATION_SECONDS = 120.0
 VISIBILITY_SECONDS = 720
-MOST_ROUNDS = 500
+MAX_ROUNDS = 500
 
 
 def steady(next_start: float, per_second: float) -> rates.Rate:
     """A rate that has found its limit."""
-    fresh = rates.fresh(next_start)
-    return replace(fresh, spacing=1 / per_second, kept_rate=per_second, step_at=1e12, phase=int(rates.Phase.KEEPING))
+    return rates.Rate(next_start, per_second, since=next_start, slow_start=False, base=per_second, doubles_in=1e12)
 
 
 class CrashError(BaseException):
@@ -134,7 +135,9 @@ class Bus:
                 "FailedEntryCount": len(entries),
                 "Entries": [{"ErrorCode": "ThrottlingException"} for _ in entries],
             }
-        self.events += [json.loads(entry["Detail"]) for entry in entries]
+        self.events += [
+            {"detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])} for entry in entries
+        ]
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]}
 
 
@@ -151,7 +154,7 @@ class Vault:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A message on the dead-letter queue."""
 
     body: str
@@ -194,6 +197,7 @@ class Stage:
     secret: str = "the-key"
     endpoint: FakeEndpoint = field(init=False)
     pipeline: Pipeline = field(init=False)
+    imaging: ImagingInProcess = field(init=False)
     queue: UploadQueue = field(init=False)
     last_answer: dict[str, Any] = field(default_factory=dict)
     lambda_seconds: float = INVOCATION_SECONDS
@@ -204,6 +208,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.endpoint = FakeEndpoint(self.s3.client, self.clock)
+        self.imaging = ImagingInProcess(self.s3.client)
         self.cold_start()
 
     def cold_start(self, **changes: Any) -> None:
@@ -232,6 +237,7 @@ class Stage:
         self.pipeline = Pipeline(
             settings=settings,
             objects=Objects(stand_in(self.s3), self.clock),
+            imaging=Imaging(lambda: stand_in(self.imaging), "imaging"),
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
             catalog=Catalog(dynamodb, self.catalog_table, self.clock),
             api_key=ApiKey(stand_in(self.secrets), settings.api_key_secret_arn),
@@ -339,7 +345,7 @@ class Stage:
         rounds = 0
         while self.invoke(most):
             rounds += 1
-            assert rounds < MOST_ROUNDS, "a message comes back again and again"
+            assert rounds < MAX_ROUNDS, "a message comes back again and again"
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and the function take what becomes visible, each when it does."""
@@ -356,7 +362,7 @@ class Stage:
         self.drain(most)
         while (soonest := self.next_visible()) is not None:
             rounds += 1
-            assert rounds < MOST_ROUNDS, "the queue does not get empty"
+            assert rounds < MAX_ROUNDS, "the queue does not get empty"
             self.clock.now = max(self.clock.now, soonest) + 0.001
             self.drain(most)
         return self.clock.now - start
@@ -388,6 +394,9 @@ class Stage:
         assert record is not None, f"no record of {upload.image}"
         return record
 
+    def statuses(self, *uploads: Upload | Deletion) -> list[str]:
+        return ["no record" if (record := self.record(each)) is None else record["status"] for each in uploads]
+
     def paid(self, upload: Upload) -> dict[str, Any] | None:
         """The ledger's item of an upload's content."""
         return get(self.dynamodb.client, self.ledger_table, content_key(upload))
@@ -402,22 +411,33 @@ class Stage:
         return {tag["Key"]: tag["Value"] for tag in tag_set}
 
     def announced(self) -> list[tuple[str, str]]:
-        """Image and prompt of each event."""
-        return [(event["image"], event["prompt"]) for event in self.bus.client.events]
+        """Image and prompt of each `Image Described` event."""
+        details = [each["detail"] for each in self.bus.client.events if each["detail-type"] == "Image Described"]
+        return [(detail["image"], detail["prompt"]) for detail in details]
 
-    def letters(self) -> list[Letter]:
+    def ends(self, event: Upload | Deletion) -> list[str]:
+        """What was announced of an image, in order: `Described` for `Image Described`."""
+        return [
+            each["detail-type"].removeprefix("Image ")
+            for each in self.bus.client.events
+            if each["detail"]["image"] == event.image
+        ]
+
+    def take_dead_letters(self) -> list[DeadLetter]:
         """Take all dead letters off their queue."""
-        letters: list[Letter] = []
+        found: list[DeadLetter] = []
         while messages := self.receive(self.dead_letter_queue_url, 0):
             for message in messages:
                 attributes = message.get("MessageAttributes", {})
-                letters.append(
-                    Letter(message["Body"], {name: attribute["StringValue"] for name, attribute in attributes.items()})
+                found.append(
+                    DeadLetter(
+                        message["Body"], {name: attribute["StringValue"] for name, attribute in attributes.items()}
+                    )
                 )
                 self.sqs.client.delete_message(
                     QueueUrl=self.dead_letter_queue_url, ReceiptHandle=message["ReceiptHandle"]
                 )
-        return letters
+        return found
 
 
 def lambda_record(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,11 +39,13 @@ ENVIRONMENT = {
     "IMAGESCRIBE_PRICE_PER_CALL_USD": "0.015",
     "IMAGESCRIBE_BACKFILL_QUEUE_URL": "https://queues.invalid/backfill",
     "IMAGESCRIBE_JOBS_TABLE": "jobs",
+    "IMAGESCRIBE_IMAGING_FUNCTION": "imaging",
     "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS": "mapping-1,mapping-2",
+    "POWERTOOLS_SERVICE_NAME": "stack",
 }
 """What the template sets on the functions."""
 
-MOST_RECEIVES: int = sam_template.resources("AWS::SQS::Queue")["UploadQueue"]["RedrivePolicy"]["maxReceiveCount"]
+MAX_RECEIVE_COUNT: int = sam_template.resources("AWS::SQS::Queue")["UploadQueue"]["RedrivePolicy"]["maxReceiveCount"]
 
 
 def load_function(name: str) -> ModuleType:
@@ -59,7 +61,7 @@ def in_memory_stage(*, versioned: bool = False) -> Iterator[Stage]:
     clock = SharedClock()
     bucket = unique("imagescribe-test")
     uploads, dead = unique("uploads"), unique("dead")
-    sqs = InMemorySQS(clock, nets={uploads: (MOST_RECEIVES, dead)})
+    sqs = InMemorySQS(clock, nets={uploads: (MAX_RECEIVE_COUNT, dead)})
 
     def next_visible() -> float | None:
         return min((message.visible_at for message in sqs.queue(uploads)), default=None)
@@ -89,7 +91,7 @@ def moto_stage(session: boto3.Session, clients: dict[str, Any], bucket: str) -> 
     sqs = clients["sqs"]
     dead = sqs.create_queue(QueueName=names[1])["QueueUrl"]
     dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    net = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": MOST_RECEIVES})
+    net = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": MAX_RECEIVE_COUNT})
     uploads = sqs.create_queue(QueueName=names[0], Attributes={"RedrivePolicy": net})["QueueUrl"]
     secret = unique("api-key")
     clients["secretsmanager"].create_secret(Name=secret, SecretString=API_KEY)

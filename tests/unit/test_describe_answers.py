@@ -15,7 +15,10 @@ from tests.unit.stage import Stage, aws_error
 PICTURE = make_picture("teal")
 
 
-def test_a_described_image_has_its_prompt_in_the_catalog_in_the_ledger_on_its_tag_and_in_an_event(stage: Stage) -> None:
+def test_a_described_image_has_its_prompt_in_the_catalog_in_the_ledger_on_its_tag_and_in_an_event(
+    either: Stage,
+) -> None:
+    stage = either
     upload = stage.upload(PICTURE)
     stage.drain()
 
@@ -34,7 +37,7 @@ def test_a_described_image_has_its_prompt_in_the_catalog_in_the_ledger_on_its_ta
     assert float(paid["cost_usd"]) == PRICE_USD
     assert stage.last_answer == {"batchItemFailures": []}
     assert stage.next_visible() is None
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     assert stage.throttle_state().budget.spent_usd == PRICE_USD
 
 
@@ -51,9 +54,9 @@ def test_a_paid_answer_without_a_prompt_is_kept_and_its_message_is_a_dead_letter
     paid = stage.paid(upload)
     assert paid is not None
     assert paid["body"] == body
-    [letter] = stage.letters()
-    assert letter.attributes["reason"] == "unreadable"
-    assert upload.image in letter.attributes["detail"]
+    [dead_letter] = stage.take_dead_letters()
+    assert dead_letter.attributes["reason"] == "unreadable"
+    assert upload.image in dead_letter.attributes["detail"]
     assert stage.announced() == []
     assert stage.next_visible() is None
 
@@ -62,12 +65,12 @@ def test_an_unreadable_answer_is_not_paid_again_when_its_message_comes_back(stag
     upload = stage.upload(PICTURE)
     stage.endpoint.says(Reply(200, "{}"))
     stage.drain()
-    [letter] = stage.letters()
-    stage.send(letter.body, {"redrives": "0"})
+    [dead_letter] = stage.take_dead_letters()
+    stage.send(dead_letter.body, {"redrives": "0"})
     stage.drain()
 
     assert stage.endpoint.paid.total() == 1
-    assert [each.attributes["reason"] for each in stage.letters()] == ["unreadable"]
+    assert [each.attributes["reason"] for each in stage.take_dead_letters()] == ["unreadable"]
     assert stage.standing(upload)["status"] == "dead"
 
 
@@ -114,8 +117,7 @@ def test_a_limited_call_goes_back_to_the_queue_with_the_endpoints_words_until_a_
     assert stage.clock.now - started <= 10
 
 
-def test_images_that_a_limit_refused_together_come_back_one_after_the_other(quick_stage: Stage) -> None:
-    stage = quick_stage
+def test_images_that_a_limit_refused_together_come_back_one_after_the_other(stage: Stage) -> None:
     for number in range(10):
         stage.upload(make_picture(f"#0000{number:02x}"))
     stage.endpoint.always_says(Reply(429, "", {"retry-after": "30"}))
@@ -155,10 +157,10 @@ def test_an_image_whose_attempts_are_used_up_is_a_dead_letter_with_the_last_fail
     record = stage.record(upload)
     assert record is not None
     assert (record["status"], record["attempts"], record["error"]) == ("dead", 3, "503: overloaded")
-    [letter] = stage.letters()
-    assert letter.attributes["reason"] == "transient"
-    assert letter.attributes["detail"] == f"{upload.image}: 3 attempts, the last: 503: overloaded"
-    assert json.loads(letter.body)["detail"]["object"]["key"] == upload.key
+    [dead_letter] = stage.take_dead_letters()
+    assert dead_letter.attributes["reason"] == "transient"
+    assert dead_letter.attributes["detail"] == f"{upload.image}: 3 attempts, the last: 503: overloaded"
+    assert json.loads(dead_letter.body)["detail"]["object"]["key"] == upload.key
     assert stage.paid(upload) is None
 
 
@@ -166,10 +168,10 @@ def test_an_image_that_came_back_from_the_dead_has_all_its_attempts_again(stage:
     upload = stage.upload(PICTURE)
     stage.endpoint.always_says(503)
     stage.settle()
-    [letter] = stage.letters()
+    [dead_letter] = stage.take_dead_letters()
     stage.endpoint.always_says(None)
     stage.endpoint.says(503, 503)
-    stage.send(letter.body, {"redrives": "1"})
+    stage.send(dead_letter.body, {"redrives": "1"})
     stage.settle()
 
     record = stage.record(upload)
@@ -201,7 +203,7 @@ def test_a_fault_of_the_account_pauses_intake_and_no_image_pays_with_an_attempt(
 
     stage.endpoint.always_says(None)
     stage.settle()
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     assert [stage.standing(upload)["status"] for upload in uploads] == ["described"] * 3
     assert stage.endpoint.paid.total() == 3
     assert stage.throttle_state().breaker.opened_by == ""
@@ -221,7 +223,7 @@ def test_a_rejected_image_is_final_with_the_endpoints_own_words(stage: Stage, re
     assert record["status"] == "rejected"
     assert record["error"] == f"{reply.status}: {json.loads(reply.body)['error']}"
     assert stage.next_visible() is None
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     assert stage.paid(upload) is None
 
     stage.tell(upload)
@@ -285,4 +287,4 @@ def test_an_object_that_is_gone_when_it_is_tagged_has_no_record(stage: Stage) ->
     stage.settle()
     assert stage.record(upload) is None
     assert stage.announced() == []
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []

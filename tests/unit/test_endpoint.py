@@ -504,6 +504,20 @@ def test_a_request_id_can_neither_tell_the_key_nor_outgrow_the_record() -> None:
     assert len(answered.request_id) <= 200
 
 
+def test_an_answer_without_a_models_name_is_of_the_model_that_the_url_ends_with() -> None:
+    with raw_server(answer(DESCRIBED.encode())) as server:
+        answered = ask(f"{server.url}/v1/ideogram-describe/")
+    assert isinstance(answered, Description)
+    assert answered.model == "ideogram-describe"
+
+
+def test_an_answer_that_names_its_model_is_believed_but_for_secrets() -> None:
+    with raw_server(answer(DESCRIBED.encode(), f"HTTP/1.1 200 OK\r\nx-model: \x1bpixtral-12b {API_KEY}")) as server:
+        answered = ask(f"{server.url}/v1/ideogram-describe")
+    assert isinstance(answered, Description)
+    assert answered.model == "pixtral-12b REDACTED"
+
+
 @pytest.mark.parametrize("ending", [Ending.DROP, Ending.HANG])
 def test_a_failed_connection_tells_neither_key_nor_url(
     ending: Ending, hasty_endpoint: Endpoint, simulator: SimulatorClient

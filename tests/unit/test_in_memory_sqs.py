@@ -10,13 +10,6 @@ from botocore.exceptions import ClientError
 from tests.unit.stage import Stage
 
 
-@pytest.fixture(params=["stage", "quick_stage"])
-def either(request: pytest.FixtureRequest) -> Stage:
-    """With moto's queues, and with those in memory."""
-    stage: Stage = request.getfixturevalue(request.param)
-    return stage
-
-
 def entries(*ids: str, body: str = "x") -> list[dict[str, Any]]:
     return [{"Id": each, "MessageBody": body} for each in ids]
 

@@ -22,11 +22,6 @@ OLD, NEW = make_picture("navy"), make_picture("gold")
 
 
 @pytest.fixture
-def stage(quick_stage: Stage) -> Stage:
-    return quick_stage
-
-
-@pytest.fixture
 def keeping_versions() -> Iterator[Stage]:
     with stages.in_memory_stage(versioned=True) as stage:
         yield stage
@@ -213,7 +208,7 @@ def test_a_refusal_of_a_superseded_upload_is_not_written_to_the_new_ones_record(
     assert (record["status"], record["error"]) == ("describing", None)
     stage.settle()
     assert_described(stage, new[0], NEW)
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 # ── Deleted ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +225,7 @@ def test_an_upload_that_was_deleted_before_its_turn_costs_nothing_and_leaves_no_
     either.settle()
     assert either.endpoint.calls == []
     assert either.record(upload) is None
-    assert either.letters() == []
+    assert either.take_dead_letters() == []
 
 
 @pytest.mark.parametrize("moment", ["before_look", "after_look"])
@@ -239,7 +234,7 @@ def test_an_upload_that_is_deleted_during_its_call_leaves_no_record(either: Stag
     setattr(either.endpoint, moment, once(lambda: either.tell(either.remove(upload))))
     either.settle()
     assert either.record(upload) is None
-    assert either.letters() == []
+    assert either.take_dead_letters() == []
 
 
 def test_an_upload_that_is_deleted_after_its_call_has_no_record_any_more(either: Stage) -> None:
@@ -439,8 +434,9 @@ def test_a_folder_of_the_console_has_no_record(stage: Stage) -> None:
     ("content", "error"),
     [
         (b"", "the object is empty"),
-        (b"plain text, whatever its suffix says", "not a JPEG, PNG or WebP image (by its first bytes)"),
-        (OLD + b"\0" * 1_000_000, "MaxImageBytes is 1,000,000"),
+        (b"plain text, whatever its suffix says", "not an image of a known kind (by its first bytes)"),
+        (b"%PDF-1.7\n", "PDF is a document"),
+        (b"GIF89a" + b"\0" * 100, "its header is broken"),
     ],
 )
 def test_what_the_endpoint_would_not_take_is_skipped_with_the_reason_and_costs_nothing(
@@ -453,7 +449,7 @@ def test_what_the_endpoint_would_not_take_is_skipped_with_the_reason_and_costs_n
     assert record["status"] == "skipped"
     assert error in record["error"]
     assert stage.endpoint.calls == []
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
     stage.tell(upload)
     stage.settle()

@@ -16,11 +16,6 @@ from tests.unit.stage import CrashError, Stage, aws_error, throttled
 PICTURE = make_picture("teal")
 
 
-@pytest.fixture
-def stage(quick_stage: Stage) -> Stage:
-    return quick_stage
-
-
 def status(stage: Stage, upload: Upload) -> str:
     record = stage.record(upload)
     return "no record" if record is None else str(record["status"])
@@ -268,7 +263,7 @@ def test_while_a_service_fails_the_message_backs_off_and_nothing_is_paid_twice_a
     failing.clear()
     stage.settle()
     assert status(stage, upload) == "described"
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
     assert stage.endpoint.paid.total() == 1
 
 
@@ -277,9 +272,9 @@ def test_a_service_that_keeps_failing_makes_a_dead_letter_with_its_words_after_t
     stage.s3.failing["get_object_tagging"] = aws_error("KMS.DisabledException", "GetObjectTagging")
     seconds = stage.settle()
 
-    [letter] = stage.letters()
-    assert letter.attributes["reason"] == "aws"
-    assert "KMS.DisabledException" in letter.attributes["detail"]
+    [dead_letter] = stage.take_dead_letters()
+    assert dead_letter.attributes["reason"] == "aws"
+    assert "KMS.DisabledException" in dead_letter.attributes["detail"]
     record = stage.record(upload)
     assert record is not None
     assert record["status"] == "dead"

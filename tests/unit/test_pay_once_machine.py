@@ -19,13 +19,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from imagescribe.aws.mappings import Mappings
 from imagescribe.model.events import Deletion, Upload
-from imagescribe.recovery import Recovery
-from imagescribe.stores.notebook import Notebook
-from tests.factories import make_picture, stand_in
+from tests.factories import make_picture
 from tests.unit import stages
 from tests.unit.fake_endpoint import Fault, prompt_of
+from tests.unit.minutes import Minutes
 from tests.unit.stage import CrashError, Stage, throttled
 
 KEYS = ("cat.png", "dogs/dog one+two é.jpg")
@@ -54,20 +52,20 @@ class Point:
 
 
 POINTS = {
-    "before the look": Point("s3", "get_object"),
-    "after the look": Point("s3", "get_object", is_after=True),
-    "before the record is begun": Point("dynamodb", "update_item", table="catalog", operand=":set_bucket"),
-    "after the record is begun": Point("dynamodb", "update_item", True, table="catalog", operand=":set_bucket"),
+    "before the inspection": Point("s3", "get_object"),
+    "after the inspection": Point("s3", "get_object", is_after=True),
+    "before the record is opened": Point("dynamodb", "update_item", table="catalog", operand=":set_bucket"),
+    "after the record is opened": Point("dynamodb", "update_item", True, table="catalog", operand=":set_bucket"),
     "before the claim": Point("dynamodb", "update_item", table="ledger", operand=":set_holder"),
     "after the claim": Point("dynamodb", "update_item", True, table="ledger", operand=":set_holder"),
     "before the call": Point("s3", "generate_presigned_url"),
     "before the endpoint looks": Point("endpoint", "before_look"),
     "after the endpoint looked": Point("endpoint", "after_look", is_answer_unsaved=True),
-    "before a look at what was described": Point("s3", "head_object", is_answer_unsaved=True),
-    "after a look at what was described": Point("s3", "head_object", True, is_answer_unsaved=True),
+    "before the check of what was described": Point("s3", "head_object", is_answer_unsaved=True),
+    "after the check of what was described": Point("s3", "head_object", True, is_answer_unsaved=True),
     "before the save": Point("dynamodb", "update_item", table="ledger", operand=":set_body", is_answer_unsaved=True),
     "after the save": Point("dynamodb", "update_item", True, table="ledger", operand=":set_body"),
-    "before the claim is given back": Point("dynamodb", "delete_item", table="ledger"),
+    "before the claim is released": Point("dynamodb", "delete_item", table="ledger"),
     "before the tags": Point("s3", "get_object_tagging"),
     "after the tags": Point("s3", "put_object_tagging", is_after=True),
     "before the record ends": Point("dynamodb", "update_item", table="catalog", operand=":described"),
@@ -264,7 +262,7 @@ class PayOnce(RuleBasedStateMachine):
             stage.settle(most=1)
         self._settle_the_bill()
         self.a_content_is_paid_twice_only_for_a_reason()
-        assert stage.letters() == []
+        assert stage.take_dead_letters() == []
         for key in KEYS:
             self._is_as_it_should_be(key)
 
@@ -361,9 +359,7 @@ class PayOnce(RuleBasedStateMachine):
         self.stage.tell(event)
 
     def _recover(self) -> None:
-        stage = self.stage
-        notebook = Notebook(stand_in(stage.dynamodb), stage.ledger_table)
-        Recovery(stage.new_throttle(), notebook, Mappings(stand_in(None), []), stage.dead_letters(), stage.clock).run()
+        Minutes(self.stage).recovery().run()
 
 
 class PayOnceWithVersions(PayOnce):
@@ -385,7 +381,7 @@ def _at(stage: Stage, key: str) -> Upload:
 
 # An example takes 20 ms, and there are many ways to go wrong.
 _default = settings.default or settings()
-MANY = settings(stateful_step_count=30, max_examples=max(200, _default.max_examples))
+MANY = settings(stateful_step_count=30, max_examples=max(100, _default.max_examples))
 
 TestPayOnce = PayOnce.TestCase
 TestPayOnce.settings = MANY

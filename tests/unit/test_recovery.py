@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from types import ModuleType
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,81 +11,22 @@ from botocore.exceptions import ClientError
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.dead_letters import MAX_REDRIVES
-from imagescribe.aws.mappings import Mappings
 from imagescribe.model.answers import Transient
 from imagescribe.model.events import Upload
-from imagescribe.recovery import LONG_PAUSE_SECONDS, MAX_REDRIVES_A_RUN, Recovered, Recovery
-from imagescribe.stores.notebook import Notebook
+from imagescribe.recovery import LONG_PAUSE_SECONDS, MAX_REDRIVES_A_RUN, Recovered
 from imagescribe.throttle import Permit
-from imagescribe.throttle.breaker import OpenedBy, opened
-from imagescribe.throttle.item import ThrottleItem
-from imagescribe.throttle.rate import fresh
-from tests import sam_template
-from tests.factories import make_picture, stand_in
+from tests import event_schemas, sam_template
+from tests.factories import eventbridge_body, make_picture
+from tests.unit.minutes import Minutes, bury
 from tests.unit.stage import Stage, aws_error
 from tests.unit.stages import load_function
 
 PICTURE = make_picture("teal")
 
 
-@dataclass
-class FakeLambda:
-    """Lambda with two event source mappings, which may be busy with a change for a while."""
-
-    enabled: dict[str, bool] = field(default_factory=lambda: {"mapping-1": True, "mapping-2": True})
-    busy: set[str] = field(default_factory=set)
-    failing: ClientError | None = None
-    updates: int = 0
-
-    def update_event_source_mapping(self, **request: Any) -> dict[str, Any]:
-        mapping, enabled = request["UUID"], request["Enabled"]
-        self.updates += 1
-        if self.failing is not None:
-            raise self.failing
-        if mapping in self.busy:
-            raise aws_error("ResourceInUseException", "UpdateEventSourceMapping")
-        self.enabled[mapping] = enabled
-        return {"State": "Enabling" if enabled else "Disabling"}
-
-
-class Minutes:
-    """The stage with the recover function, which is run each minute."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.lambda_ = FakeLambda()
-
-    def run(self) -> Recovered:
-        """One minute: what the queue delivers, unless the mappings are disabled, and then the recover function."""
-        if all(self.lambda_.enabled.values()):
-            self.stage.drain()
-        recovered = self.recovery().run()
-        self.stage.clock.sleep(60)
-        return recovered
-
-    def recovery(self) -> Recovery:
-        stage = self.stage
-        return Recovery(
-            stage.new_throttle(),
-            Notebook(stand_in(stage.dynamodb), stage.ledger_table),
-            Mappings(stand_in(self.lambda_), list(self.lambda_.enabled)),
-            stage.dead_letters(),
-            stage.clock,
-        )
-
-    def pause(self, seconds: float) -> None:
-        """Let an answer of the endpoint have paused intake for so long."""
-        stage = self.stage
-        item = ThrottleItem(stand_in(stage.dynamodb), stage.ledger_table, lambda: fresh(stage.clock.now))
-        state = item.read()
-        breaker = opened(state.breaker, stage.clock.now, OpenedBy.ACCOUNT, "402: no credits", seconds)
-        item.replace(state, replace(state, breaker=breaker))
-        stage.pipeline.throttle.state()
-
-
 @pytest.fixture
-def minutes(quick_stage: Stage) -> Minutes:
-    return Minutes(quick_stage)
+def minutes(stage: Stage) -> Minutes:
+    return Minutes(stage)
 
 
 # ── Intake follows the pause ─────────────────────────────────────────────────────────────────────────────────────────
@@ -158,14 +99,6 @@ def test_any_other_failure_of_lambda_is_not_hidden(minutes: Minutes) -> None:
 # ── Dead letters come back when all is well ──────────────────────────────────────────────────────────────────────────
 
 
-def bury(stage: Stage, body: str, reason: str) -> None:
-    stage.sqs.client.send_message(
-        QueueUrl=stage.dead_letter_queue_url,
-        MessageBody=body,
-        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
-    )
-
-
 def bury_upload(stage: Stage, colour: str) -> Upload:
     """Upload a picture whose message ends on the dead-letter queue without a call."""
     upload = stage.upload(make_picture(colour))
@@ -178,7 +111,7 @@ def test_letters_that_heal_come_back_and_the_others_stay(minutes: Minutes) -> No
     for reason in ("transient", "transient", "aws", "crash", "unreadable", "malformed"):
         bury(minutes.stage, reason, reason)
     assert minutes.run() == Recovered(redriven={"transient": 2, "aws": 1, "crash": 1})
-    assert sorted(letter.body for letter in minutes.stage.letters()) == ["malformed", "unreadable"]
+    assert sorted(each.body for each in minutes.stage.take_dead_letters()) == ["malformed", "unreadable"]
 
 
 def test_no_more_than_so_many_come_back_in_one_minute(minutes: Minutes) -> None:
@@ -194,7 +127,7 @@ def test_nothing_comes_back_while_intake_is_paused(minutes: Minutes) -> None:
     minutes.pause(90)
     assert minutes.run().redriven == {}
     assert minutes.run().redriven == {}
-    assert len(minutes.stage.letters()) == 1
+    assert len(minutes.stage.take_dead_letters()) == 1
 
 
 def test_after_a_pause_one_letter_is_the_probe_and_the_others_follow_when_it_is_well(minutes: Minutes) -> None:
@@ -228,7 +161,7 @@ def test_an_image_that_always_fails_comes_back_three_times_and_then_stays_for_a_
     assert redriven == MAX_REDRIVES
     assert len(stage.endpoint.calls) == (1 + MAX_REDRIVES) * stage.pipeline.settings.max_attempts
     assert stage.standing(upload)["status"] == "dead"
-    (dead_letter,) = stage.letters()
+    (dead_letter,) = stage.take_dead_letters()
     assert (dead_letter.attributes["reason"], dead_letter.attributes["redrives"]) == ("transient", "3")
 
 
@@ -242,7 +175,7 @@ def test_a_single_image_outlasts_an_outage_of_four_hours(minutes: Minutes) -> No
     for _ in range(60):
         minutes.run()
     assert stage.standing(upload)["status"] == "described"
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
 
 
 def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes: Minutes) -> None:
@@ -256,7 +189,99 @@ def test_an_outage_longer_than_all_attempts_is_survived_without_a_person(minutes
         minutes.run()
     assert {stage.standing(upload)["status"] for upload in uploads} == {"described"}
     assert stage.endpoint.paid.total() == 30
-    assert stage.letters() == []
+    assert stage.take_dead_letters() == []
+
+
+# ── What the describe function did not say ───────────────────────────────────────────────────────────────────────────
+
+
+def moved_by_sqs(stage: Stage, redrives: int, *, opened: bool = True) -> Upload:
+    """An image whose message crashed the function until SQS moved it."""
+    upload = stage.store("crashes.png", PICTURE)
+    if opened:
+        stage.pipeline.catalog.open(upload)
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody=eventbridge_body(upload),
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(redrives)}},
+    )
+    return upload
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_crash_that_stays_a_dead_letter_is_in_the_record_and_announced_once(minutes: Minutes, opened: bool) -> None:
+    stage = minutes.stage
+    upload = moved_by_sqs(stage, MAX_REDRIVES, opened=opened)
+    for _ in range(40):
+        minutes.run()
+    record = stage.standing(upload)
+    assert record["status"] == "dead"
+    assert "ended again and again" in record["error"]
+    (event,) = stage.bus.client.events
+    event_schemas.check({"source": "imagescribe"} | event)
+    assert (event["detail-type"], event["detail"]["reason"]) == ("Image Dead", "crash")
+    assert event["detail"]["error"] == record["error"]
+    assert [dead_letter.attributes["reason"] for dead_letter in stage.take_dead_letters()] == ["crash"]
+
+
+def test_a_crash_that_comes_back_at_once_is_not_announced(minutes: Minutes) -> None:
+    upload = moved_by_sqs(minutes.stage, 0)
+    minutes.run()
+    minutes.run()
+    assert minutes.stage.ends(upload) == ["Described"]
+
+
+@pytest.mark.parametrize("trouble", ["the bus refuses", "the bus fails", "the table fails"])
+def test_a_crash_that_could_not_be_announced_is_announced_in_a_later_run(minutes: Minutes, trouble: str) -> None:
+    stage = minutes.stage
+    upload = moved_by_sqs(stage, MAX_REDRIVES)
+    stage.bus.client.refuses = trouble == "the bus refuses"
+    if trouble == "the bus fails":
+        stage.bus.failing["put_events"] = aws_error("InternalFailure")
+    if trouble == "the table fails":
+        stage.dynamodb.before["update_item"] = fail_for(stage.catalog_table)
+    minutes.run()
+    assert stage.ends(upload) == []
+    stage.bus.client.refuses = False
+    stage.bus.failing.clear()
+    stage.dynamodb.before.clear()
+    for _ in range(20):
+        minutes.run()
+    assert stage.ends(upload) == ["Dead"]
+
+
+def fail_for(table: str) -> Callable[[dict[str, Any]], None]:
+    def fail(parameters: dict[str, Any]) -> None:
+        if parameters["TableName"] == table:
+            raise aws_error("InternalServerError")
+
+    return fail
+
+
+def test_a_crash_after_the_image_was_described_takes_nothing_back(minutes: Minutes) -> None:
+    stage = minutes.stage
+    upload = stage.upload(PICTURE, "crashes.png")
+    stage.settle()
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody=eventbridge_body(upload),
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(MAX_REDRIVES)}},
+    )
+    minutes.run()
+    assert stage.standing(upload)["status"] == "described"
+    assert stage.ends(upload) == ["Described"]
+
+
+def test_a_dead_letter_that_tells_of_no_image_gets_its_reason_and_no_event(minutes: Minutes) -> None:
+    stage = minutes.stage
+    stage.sqs.client.send_message(
+        QueueUrl=stage.dead_letter_queue_url,
+        MessageBody="no JSON",
+        MessageAttributes={"redrives": {"DataType": "String", "StringValue": str(MAX_REDRIVES)}},
+    )
+    minutes.run()
+    assert [dead_letter.attributes["reason"] for dead_letter in stage.take_dead_letters()] == ["crash"]
+    assert stage.bus.client.events == []
 
 
 # ── The function ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -271,7 +296,7 @@ def function(minutes: Minutes, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_function_answers_what_it_did(minutes: Minutes, function: ModuleType) -> None:
     bury(minutes.stage, "cat", "transient")
-    answer = function.handler({"time": "2026-11-02T09:15:00Z"}, None)
+    answer = function.handler({"time": "2026-11-02T09:15:00Z"}, SimpleNamespace(aws_request_id="request-1"))
     assert answer == {"mappings": "", "paused": "", "redriven": {"transient": 1}}
 
 

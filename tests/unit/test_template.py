@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imagescribe.aws.sqs import RECEIVES_BEFORE_REQUEUE
+from imagescribe.query.snapshot import KEY
 from imagescribe.settings import Settings
 from tests import sam_template
 from tests.factories import ROOT
@@ -51,12 +52,18 @@ ALLOWED = {name: each for name, each in STATEMENTS.items() if each["Effect"] == 
 
 
 def test_the_statements_are_found() -> None:
-    expected = {"DescribeRole.ReadImagesAndWriteTheirTags", "DescribeRole.DecryptImages"}
+    expected = {"DescribeRole.ReadImages", "DescribeRole.WriteTheirTags", "DescribeRole.DecryptImages"}
     assert {*expected, "RecoverRole.ThrottleAndNotebook"} <= set(ALLOWED)
     assert "BucketPolicy.TlsOnly" in STATEMENTS
 
 
-@pytest.mark.parametrize("name", ALLOWED)
+def test_the_only_permission_without_a_resource_is_the_one_that_can_have_none() -> None:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+    everything = {name for name, each in ALLOWED.items() if each.get("Resource") == "*"}
+    assert everything == {f"{role}.WriteTraces" for role in sam_template.resources("AWS::IAM::Role")}
+
+
+@pytest.mark.parametrize("name", [name for name in ALLOWED if not name.endswith(".WriteTraces")])
 def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> None:
     statement = ALLOWED[name]
     assert "NotAction" not in statement
@@ -72,7 +79,8 @@ def test_no_permission_is_for_everything_and_none_is_everyones(name: str) -> Non
         for text in inner(resource):
             assert text != "*"
             # A wildcard stands only for what is within one named thing, such as the keys of a bucket.
-            assert not (isinstance(text, str) and "*" in text) or text.endswith("}*"), text
+            within = ("}*", "}/renditions/*", "}/thumbnails/*")
+            assert not (isinstance(text, str) and "*" in text) or text.endswith(within), text
 
 
 def test_what_is_in_a_bucket_is_read_and_tagged_in_the_stacks_own_account_only() -> None:
@@ -117,11 +125,62 @@ def test_every_function_has_a_role_of_its_own() -> None:
     assert len(set(roles)) == len(roles)
 
 
-@pytest.mark.parametrize(
-    "action", ["dynamodb:Scan", "s3:PutObject", "s3:DeleteObject", "secretsmanager:PutSecretValue"]
-)
+@pytest.mark.parametrize("action", ["s3:DeleteObject", "secretsmanager:PutSecretValue"])
 def test_no_function_may_do_what_none_has_to(action: str) -> None:
     assert not [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
+
+
+def test_what_is_made_of_images_is_written_to_its_own_bucket_only() -> None:
+    written = ALLOWED["ImagingRole.KeepWhatIsMadeOfThem"]["Resource"]
+    assert written == [
+        {"Fn::Sub": "${DerivedBucket.Arn}/renditions/*"},
+        {"Fn::Sub": "${DerivedBucket.Arn}/thumbnails/*"},
+    ]
+    assert ALLOWED["DescribeRole.PresignRenditions"]["Action"] == "s3:GetObject"
+
+
+def test_the_imaging_function_reads_the_same_images_as_the_describe_function() -> None:
+    describe, imaging = ALLOWED["DescribeRole.ReadImages"], ALLOWED["ImagingRole.ReadImages"]
+    assert imaging["Resource"] == describe["Resource"]
+    assert imaging["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
+
+
+def test_the_snapshot_function_alone_scans_the_catalog_and_with_the_imaging_function_alone_writes_objects() -> None:
+    of_action = {
+        action: [name for name, each in ALLOWED.items() if action in as_list(each["Action"])]
+        for action in ("dynamodb:Scan", "s3:PutObject")
+    }
+    assert of_action == {
+        "dynamodb:Scan": ["SnapshotRole.ReadEveryRecord"],
+        "s3:PutObject": ["ImagingRole.KeepWhatIsMadeOfThem", "SnapshotRole.KeepTheSnapshot"],
+    }
+
+
+def test_the_query_function_may_only_read() -> None:
+    actions = {
+        action.partition(":")[2]
+        for name, each in ALLOWED.items()
+        if name.startswith("QueryRole.") and each.get("Sid") not in ("WriteLogs", "WriteTraces")
+        for action in as_list(each["Action"])
+    }
+    reads = {"GetItem", "BatchGetItem", "Query", "GetObject", "GetObjectVersion", "ListBucket", "Decrypt"}
+    assert actions == reads | {"AssumeRole"}
+
+
+def test_the_index_is_read_and_written_where_the_template_allows_it() -> None:
+    for name in ("SnapshotRole.KeepTheSnapshot", "QueryRole.ReadTheSnapshot"):
+        assert ALLOWED[name]["Resource"] == {"Fn::Sub": f"${{IndexBucket.Arn}}/{KEY}"}
+
+
+def test_nothing_is_public_by_default() -> None:
+    assert FUNCTIONS["QueryFunction"]["FunctionUrlConfig"] == {"AuthType": "AWS_IAM"}
+    assert sam_template.load()["Parameters"]["JwtIssuer"]["Default"] == ""
+    of_http_api = [each for each in RESOURCES.values() if each["Type"].startswith("AWS::ApiGatewayV2::")]
+    assert len(of_http_api) == 5
+    assert all(each["Condition"] == "HasJwtIssuer" for each in of_http_api)
+    (route,) = sam_template.resources("AWS::ApiGatewayV2::Route").values()
+    assert route["AuthorizationType"] == "JWT"
+    assert route["RouteKey"].startswith("GET ")
 
 
 # ── Numbers that hang together ───────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +212,7 @@ def test_every_queue_keeps_messages_for_as_long_as_sqs_can() -> None:
 
 
 def test_every_function_that_a_queue_invokes_tells_which_messages_failed() -> None:
-    events = [event for function in FUNCTIONS.values() for event in function["Events"].values()]
+    events = [event for function in FUNCTIONS.values() for event in function.get("Events", {}).values()]
     uploads = [event["Properties"] for event in events if event["Type"] == "SQS"]
     assert uploads
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in uploads)
@@ -161,7 +220,7 @@ def test_every_function_that_a_queue_invokes_tells_which_messages_failed() -> No
 
 def test_a_run_of_a_schedule_that_fails_is_left_to_the_next_one() -> None:
     for function in FUNCTIONS.values():
-        if any(event["Type"] == "Schedule" for event in function["Events"].values()):
+        if any(event["Type"] == "Schedule" for event in function.get("Events", {}).values()):
             assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
 
 
@@ -180,12 +239,12 @@ def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else()
     read = Noting()
     Settings.from_environment(read)
     told = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
-    assert set(told) == set(read)
+    assert set(told) == set(read) | {"POWERTOOLS_SERVICE_NAME"}  # which Powertools reads
 
 
 def test_every_variable_that_one_function_alone_is_told_is_read_in_its_handler() -> None:
     for function in FUNCTIONS.values():
-        package = ROOT / "functions"
+        package = ROOT / function.get("CodeUri", "functions")
         handler = package.joinpath(*function["Handler"].split(".")[:-1]).with_suffix(".py").read_text(encoding="utf-8")
         for variable in function.get("Environment", {}).get("Variables", {}):
             assert f'"{variable}"' in handler
@@ -212,30 +271,57 @@ def test_what_holds_data_stays_when_the_stack_goes(kind: str) -> None:
 
 
 def test_everything_is_encrypted_at_rest() -> None:
-    assert all(queue["SqsManagedSseEnabled"] is True for queue in QUEUES.values())
-    assert all(table["SSESpecification"]["SSEEnabled"] is True for table in TABLES.values())
+    nothing = {"Ref": "AWS::NoValue"}
+    own_key = {"Fn::If": ["HasOwnKey", {"Ref": "KmsKeyArn"}, nothing]}
+    for queue in QUEUES.values():
+        assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasOwnKey", nothing, True]}
+        assert queue["KmsMasterKeyId"] == own_key
+    for table in TABLES.values():
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert table["SSESpecification"]["KMSMasterKeyId"] == own_key
+    for kind in ("AWS::Logs::LogGroup", "AWS::SecretsManager::Secret"):
+        assert all(each["KmsKeyId"] == own_key for each in sam_template.resources(kind).values())
     assert all("BucketEncryption" in bucket for bucket in sam_template.resources("AWS::S3::Bucket").values())
 
 
-def test_the_bucket_is_nobody_elses_to_see() -> None:
-    (bucket,) = sam_template.resources("AWS::S3::Bucket").values()
+def test_every_role_is_bounded_where_the_account_asks_for_it() -> None:
+    roles = sam_template.resources("AWS::IAM::Role")
+    assert len(roles) == len(sam_template.resources("AWS::Serverless::Function"))
+    boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
+    assert all(role["PermissionsBoundary"] == boundary for role in roles.values())
+
+
+BUCKETS = sam_template.resources("AWS::S3::Bucket")
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_a_bucket_is_nobody_elses_to_see(name: str) -> None:
+    bucket = BUCKETS[name]
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert all(value is True for value in bucket["PublicAccessBlockConfiguration"].values())
 
 
-def test_the_parts_of_an_upload_that_never_ended_do_not_stay() -> None:
-    (bucket,) = sam_template.resources("AWS::S3::Bucket").values()
+@pytest.mark.parametrize("name", [name for name in BUCKETS if name != "DerivedBucket"])  # where no upload has parts
+def test_the_parts_of_an_upload_that_never_ended_do_not_stay(name: str) -> None:
+    bucket = BUCKETS[name]
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
     assert rule["Status"] == "Enabled"
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert not {name for name in rule if "Expiration" in name or "Transition" in name}  # no picture is ever touched
 
 
+def test_what_is_made_of_images_expires_by_itself() -> None:
+    rules = sam_template.resources("AWS::S3::Bucket")["DerivedBucket"]["LifecycleConfiguration"]["Rules"]
+    assert {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules} == {"renditions/": 1, "thumbnails/": 30}
+    assert {rule["Status"] for rule in rules} == {"Enabled"}
+
+
 def test_what_is_not_encrypted_is_refused_unless_an_operator_says_otherwise() -> None:
     parameters = sam_template.load()["Parameters"]
     assert parameters["RequireTls"]["Default"] == "true"
     refusals = {name for name, each in STATEMENTS.items() if each["Effect"] == "Deny"}
-    assert refusals == {"BucketPolicy.TlsOnly", "QueuePolicy.TlsOnly"}
+    policies = {"BucketPolicy", "QueuePolicy", "IndexBucketPolicy", "DerivedBucketPolicy"}
+    assert refusals == {f"{each}.TlsOnly" for each in policies}
     for name in refusals:
         assert STATEMENTS[name]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 

@@ -135,7 +135,14 @@ class DeadLetters:
         self._upload_queue_url = upload_queue_url
         self._clock = clock
 
-    def redrive(self, comes_back: Callable[[DeadLetter], bool], most: int, *, is_operators: bool = False) -> Redriven:
+    def redrive(
+        self,
+        comes_back: Callable[[DeadLetter], bool],
+        most: int,
+        *,
+        is_operators: bool = False,
+        bury: Callable[[DeadLetter], bool] = lambda _dead_letter: True,
+    ) -> Redriven:
         """Send dead letters back to the upload queue, and show the others again.
 
         Parameters
@@ -147,6 +154,9 @@ class DeadLetters:
         is_operators
             Whether a person sends them back. Then their count of redrives starts anew; otherwise each counts, and
             those that stay are given the reason that they lack.
+        bury
+            Called with each that is about to be given its reason, which it is only if this returns True; otherwise it
+            is called again in a later run.
 
         Raises
         ------
@@ -160,7 +170,11 @@ class DeadLetters:
         def send_back(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
             return self._move(dead_letters, self._upload_queue_url, count)
 
-        return self._work_through(comes_back, send_back, most, gives_reasons=not is_operators)
+        def give_reasons(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+            lacking = [each for each in dead_letters if not each.has_reason and bury(each)]
+            return self._move(lacking, self._url, _reason_of)
+
+        return self._work_through(comes_back, send_back, most, None if is_operators else give_reasons)
 
     def discard(self, is_settled: Callable[[DeadLetter], bool], most: int) -> Counter[Reason]:
         """Delete dead letters that have become pointless, and show the others again.
@@ -210,15 +224,14 @@ class DeadLetters:
         takes: Callable[[DeadLetter], bool],
         act: Callable[[Sequence[DeadLetter]], Sequence[DeadLetter]],
         most: int,
-        *,
-        gives_reasons: bool = False,
+        act_on_others: Callable[[Sequence[DeadLetter]], Sequence[DeadLetter]] | None = None,
     ) -> Redriven:
         """Act on the dead letters that a test takes, ten at a time, and show the others again, whatever happens.
 
         Parameters
         ----------
-        act
-            Returns those that are off the queue.
+        act, act_on_others
+            Return those that are off the queue.
         """
         done: Counter[Reason] = Counter()
         held: dict[str, DeadLetter] = {}
@@ -233,9 +246,8 @@ class DeadLetters:
                 gone = act(taken)
                 done.update(each.reason for each in gone)
                 were_refused |= len(gone) < len(taken)
-                if gives_reasons:
-                    lacking = [each for each in received if each not in taken and not each.has_reason]
-                    gone = [*gone, *self._move(lacking, self._url, _reason_of)]
+                if act_on_others:
+                    gone = [*gone, *act_on_others([each for each in received if each not in taken])]
                 for each in gone:
                     del held[each.receipt_handle]
             return Redriven(done, more=True)

@@ -1,6 +1,6 @@
 """The event source mappings that feed the describe function, disabled while a long pause holds.
 
-A mapping that is enabled receives its backlog again and again only to be told to wait; one that is disabled costs
+A mapping that is enabled receives its backlog again and again only to defer it; one that is disabled costs
 nothing.
 """
 

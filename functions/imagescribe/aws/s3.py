@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from imagescribe.errors import OutOfTimeError
 from imagescribe.model.events import Upload
+from imagescribe.model.kinds import TAKEN, image_type, refusal
 from imagescribe.model.tags import TagState, merge
 
 if TYPE_CHECKING:
@@ -30,10 +31,26 @@ CLIENT_CONFIG: Final = Config(signature_version="s3v4", s3={"addressing_style": 
 URL_LIFE_SECONDS: Final = 300
 """The provider may store what it is sent, so the URL lives little longer than a call."""
 
-HEAD_BYTES: Final = 16
+HEAD_BYTES: Final = 256
+"""Enough to tell what a file is: HEIF's brands stand in a list, and SVG after what XML begins with."""
+
+MAX_SOURCE_BYTES: Final = 200_000_000
+"""Of a larger object no rendition is made."""
+
 _ARCHIVED: Final = "archived (S3 Glacier): restore it, then run `imagescribe retry`"
 _CUSTOMER_KEY: Final = "encrypted with a key that only its owner has (SSE-C)"
 _MISSING: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"})
+
+
+class Addressed(Protocol):
+    """An object that can be asked for."""
+
+    @property
+    def bucket(self) -> str: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def version_id(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +75,22 @@ class ObjectHead:
 
 
 def skip_reason(head: ObjectHead, max_bytes: int) -> str | None:
-    """Say why the endpoint would not take an object, or return None where it would. Suffixes are not believed."""
+    """Say why an object can't be described, or return None where it can, as it is or as a rendition."""
     if head.unreadable:
         return head.unreadable
     if head.size == 0:
         return "the object is empty"
-    if image_type(head.first_bytes) is None:
-        return "not a JPEG, PNG or WebP image (by its first bytes)"
-    if head.size > max_bytes:
-        return f"{head.size:,} bytes, and MaxImageBytes is {max_bytes:,}"
+    if reason := refusal(head.first_bytes):
+        return reason
+    if rendered_from(head, max_bytes) and head.size > MAX_SOURCE_BYTES:
+        return f"{head.size:,} bytes, and no more than {MAX_SOURCE_BYTES:,} are converted"
     return None
 
 
-def image_type(head: bytes) -> str | None:
-    """Return ``jpeg``, ``png`` or ``webp`` by the magic bytes, or None."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    return None
+def rendered_from(head: ObjectHead, max_bytes: int) -> str | None:
+    """Return the kind of an image that the endpoint would not take as it is; None where it would."""
+    kind = image_type(head.first_bytes)
+    return kind if kind not in TAKEN or head.size > max_bytes else None
 
 
 class Objects:
@@ -123,13 +135,9 @@ class Objects:
             return ObjectHead(event.etag, event.size, event.version_id, unreadable=_CUSTOMER_KEY)
         raise error
 
-    def presign(self, upload: Upload) -> str:
-        """Return a URL that reads this upload, for URL_LIFE_SECONDS. It is a secret while it lives."""
-        url = self._client.generate_presigned_url(
-            "get_object", Params=_address(upload), ExpiresIn=URL_LIFE_SECONDS, HttpMethod="GET"
-        )
-        path, question_mark, query = url.partition("?")
-        return "/".join(map(_undotted, path.split("/"))) + question_mark + query
+    def presign(self, stored: Addressed) -> str:
+        """Return a URL that reads this object, for URL_LIFE_SECONDS. It is a secret while it lives."""
+        return presigned_url(self._client, **_address(stored))
 
     def tag(self, upload: Upload, key: str, value: str, deadline: float = inf) -> TagState | None:
         """Set one tag and keep all others.
@@ -173,14 +181,21 @@ class Objects:
         return TagState.WRITTEN
 
 
+def presigned_url(client: S3Client, **address: str) -> str:
+    """Return a URL that reads what is under ``Bucket``, ``Key`` and ``VersionId``, for URL_LIFE_SECONDS."""
+    url = client.generate_presigned_url("get_object", Params=address, ExpiresIn=URL_LIFE_SECONDS, HttpMethod="GET")
+    path, question_mark, query = url.partition("?")
+    return "/".join(map(_undotted, path.split("/"))) + question_mark + query
+
+
 def error_code(error: ClientError) -> str:
     """Return the service's code of an error, such as ``NoSuchKey``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _address(upload: Upload) -> dict[str, Any]:
-    version = {"VersionId": upload.version_id} if upload.version_id is not None else {}
-    return {"Bucket": upload.bucket, "Key": upload.key, **version}
+def _address(stored: Addressed) -> dict[str, Any]:
+    version = {"VersionId": stored.version_id} if stored.version_id is not None else {}
+    return {"Bucket": stored.bucket, "Key": stored.key, **version}
 
 
 def _undotted(segment: str) -> str:

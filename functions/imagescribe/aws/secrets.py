@@ -29,7 +29,7 @@ class ApiKey:
         Parameters
         ----------
         refused
-            A key that the endpoint refused: if it is the cached one, the secret is read afresh.
+            A key that the endpoint refused: if it is the cached one, the secret is read again.
 
         Raises
         ------

@@ -154,6 +154,19 @@ class UploadQueue:
         )
 
 
+def depth(client: SQSClient, url: str) -> int:
+    """Return how many messages a queue holds, those that are invisible included, as SQS estimates it."""
+    answer = client.get_queue_attributes(
+        QueueUrl=url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ],
+    )
+    return sum(map(int, answer["Attributes"].values()))
+
+
 def message_attributes(attributes: Mapping[str, str]) -> dict[str, MessageAttributeValueTypeDef]:
     """Turn text into message attributes, without what SQS refuses in them (an empty one, too)."""
     return {

@@ -65,8 +65,8 @@ def _is_wanted(record: Mapping[str, Any], job: Job | None) -> bool:
 
 
 def _is_begun(record: Mapping[str, Any]) -> bool:
-    receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
-    return receives > 1 or bool(record.get("messageAttributes"))
+    receive_count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+    return receive_count > 1 or bool(record.get("messageAttributes"))
 
 
 def _job_id(body: str) -> str:

@@ -14,20 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger
 
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.aws.s3 import CLIENT_CONFIG
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.backfill.lister import Lister
+from imagescribe.log import logger
 from imagescribe.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SIDE_BY_SIDE = 10
-
-logger = Logger(service="imagescribe")
 
 _settings = Settings.from_environment(os.environ)
 _session = boto3.Session()
@@ -48,6 +46,7 @@ _lister = Lister(
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """Go on with all jobs."""
+    logger.append_keys(request_id=context.aws_request_id)
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
     told = _lister.run(context.aws_request_id, ends_at)
     if told:

@@ -20,6 +20,8 @@ import boto3
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.imaging import CLIENT_CONFIG as IMAGING_CONFIG
+from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import CLIENT_CONFIG, Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import UploadQueue
@@ -27,6 +29,7 @@ from imagescribe.backfill.gate import Gate
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.batch import BatchProcessor, Message
 from imagescribe.endpoint import Endpoint
+from imagescribe.log import logger
 from imagescribe.pipeline import Pipeline
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import Catalog
@@ -45,6 +48,9 @@ def assemble(settings: Settings) -> BatchProcessor:
     pipeline = Pipeline(
         settings=settings,
         objects=Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))),
+        imaging=Imaging(
+            lambda: boto3.Session().client("lambda", config=IMAGING_CONFIG), os.environ["IMAGESCRIBE_IMAGING_FUNCTION"]
+        ),
         ledger=Ledger(dynamodb, settings.ledger_table),
         catalog=Catalog(dynamodb, settings.catalog_table),
         api_key=ApiKey(session.client("secretsmanager", config=AWS_CONFIG), settings.api_key_secret_arn),
@@ -78,6 +84,7 @@ _gate = Gate(
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Take a batch, and name the messages of it that are not done."""
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
+    logger.append_keys(request_id=context.aws_request_id)
     records, batches = event["Records"], _batches
     if _is_backfill(records[0]):
         records, batches = _gate.admitted(records), _backfill

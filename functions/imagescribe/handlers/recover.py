@@ -1,4 +1,4 @@
-"""The recover function: every minute, resume after a pause and bring dead letters back.
+"""The recover function: every minute, resume after a pause, bring dead letters back, and measure how all stands.
 
 The event is the schedule's and says nothing that matters here. The answer is for whoever invokes it by hand::
 
@@ -15,10 +15,14 @@ import boto3
 
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.mappings import Mappings
 from imagescribe.log import logger
+from imagescribe.metrics import Metrics
+from imagescribe.observer import Observer
 from imagescribe.recovery import Recovery
 from imagescribe.settings import Settings
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.notebook import Notebook
 from imagescribe.throttle import Throttle
 
@@ -31,19 +35,31 @@ def assemble(settings: Settings) -> Recovery:
     session = boto3.Session()
     dynamodb, sqs = session.client("dynamodb", config=AWS_CONFIG), session.client("sqs", config=AWS_CONFIG)
     mappings = os.environ["IMAGESCRIBE_EVENT_SOURCE_MAPPINGS"].split(",")
+    notebook, catalog = Notebook(dynamodb, settings.ledger_table), Catalog(dynamodb, settings.catalog_table)
     return Recovery(
         throttle=Throttle.of_stack(dynamodb, settings),
-        notebook=Notebook(dynamodb, settings.ledger_table),
+        notebook=notebook,
         mappings=Mappings(session.client("lambda", config=AWS_CONFIG), mappings),
         dead_letters=DeadLetters(sqs, settings.dead_letter_queue_url, settings.upload_queue_url),
+        catalog=catalog,
+        announcements=Announcements(session.client("events", config=AWS_CONFIG)),
+        observer=Observer(
+            sqs=sqs,
+            catalog=catalog,
+            notebook=notebook,
+            settings=settings,
+            backfill_queue_url=os.environ["IMAGESCRIBE_BACKFILL_QUEUE_URL"],
+            metrics=Metrics(),
+        ),
     )
 
 
 _recovery = assemble(Settings.from_environment(os.environ))
 
 
-def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Do what is due each minute."""
+    logger.append_keys(request_id=context.aws_request_id)
     recovered = asdict(_recovery.run())
     logger.info("recovered", extra=recovered)
     return recovered

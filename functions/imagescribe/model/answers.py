@@ -48,6 +48,8 @@ class Description:
         The endpoint's own, where it gave one.
     described_at
         ISO 8601, UTC.
+    model
+        What wrote it; None in answers of before that was kept.
     """
 
     body: str
@@ -55,6 +57,7 @@ class Description:
     latency_seconds: float
     request_id: str | None
     described_at: str
+    model: str | None = None
 
     @property
     def prompt(self) -> str | None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagescribe.aws.eventbridge import ImageDescribed
+    from imagescribe.model.announcements import Announcement
 
 
 class Reason(StrEnum):
@@ -25,7 +25,7 @@ class Done:
     """Nothing is left to do for the message, once what there is to announce is announced."""
 
     result: str
-    announces: ImageDescribed | None = None
+    announces: Announcement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,11 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """The message is given up, with the reason on it."""
+    """The message is given up, with the reason on it, once what there is to announce is announced."""
 
     reason: Reason
     detail: str
+    announces: Announcement | None = None
 
 
 Outcome = Done | Deferred | Dead  # no `type`: it is matched by isinstance

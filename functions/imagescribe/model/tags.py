@@ -17,6 +17,7 @@ class TagState(StrEnum):
     WRITTEN = "written"
     FULL = "full"  # the object has as many tags as S3 allows, and none of them is ours
     DENIED = "denied"  # we may not read or write its tags
+    OFF = "off"  # the stack writes none
 
 
 # A prompt writes contractions and possessives with these; they go without leaving a gap: "dog's" becomes "dogs".

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -54,6 +53,8 @@ class AlreadyFinal:
 
     status: Status
     prompt: str | None
+    error: str | None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ class Record:
     etag: str
     version_id: str | None
     prompt: str | None
+    error: str | None
     attempts: int
+    model: str | None = None
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -84,7 +87,9 @@ class Record:
             etag=item["etag"],
             version_id=item.get("version_id"),
             prompt=item.get("prompt"),
+            error=item.get("error"),
             attempts=int(item.get("attempts", 0)),
+            model=item.get("model"),
         )
 
     def standing(self, upload: Upload) -> Standing | None:
@@ -100,7 +105,7 @@ class Record:
             case Status.WAITING | Status.DESCRIBING:
                 return Opened(self.attempts)
             case Status.DESCRIBED | Status.REJECTED | Status.SKIPPED:
-                return AlreadyFinal(self.status, self.prompt)
+                return AlreadyFinal(self.status, self.prompt, self.error, self.model)
 
 
 class Catalog:
@@ -140,25 +145,43 @@ class Catalog:
         return self._end(upload, self._waiting(waiting, attempts))
 
     def give_up(self, upload: Upload, status: Status, error: str, attempts: int | None) -> bool:
-        """Record that an image was skipped, was rejected or is dead, and why."""
+        """Record that an image was skipped, was rejected or is dead, and why. False where the record is not ours."""
         return self._end(upload, self._state(status, attempts, error=error))
 
-    def describe(self, upload: Upload, described_at: str, prompt: str, tags: TagState, attempts: int) -> str | None:
-        """Record a prompt, and return the one that stands then.
+    def describe(
+        self,
+        upload: Upload,
+        described_at: str,
+        prompt: str,
+        tags: TagState,
+        attempts: int,
+        *,
+        model: str | None = None,
+        rendered_from: str | None = None,
+    ) -> str | None:
+        """Record a prompt, the model that wrote it and what of, and return the prompt that stands then.
 
         That is another where the record became a newer upload's meanwhile, and None where that one is not described
         yet or the record was removed with its object.
         """
-        state = self._state(Status.DESCRIBED, attempts, prompt=prompt, tags=tags, described_at=described_at)
+        state = self._state(
+            Status.DESCRIBED,
+            attempts,
+            prompt=prompt,
+            model=model,
+            rendered_from=rendered_from,
+            tags=tags,
+            described_at=described_at,
+        )
         try:
             self._write(upload, state)
         except ConditionFailedError as failed:
             return failed.item.get("prompt")
         return prompt
 
-    def remove(self, event: ObjectEvent) -> None:
-        """Take out the record of an object that is gone, unless it is of a newer event."""
-        with suppress(ConditionFailedError):
+    def remove(self, event: ObjectEvent) -> bool:
+        """Take out the record of an object that is gone, unless it is of a newer event; say whether there was one."""
+        try:
             delete_if(
                 self._client,
                 self._table,
@@ -166,6 +189,21 @@ class Catalog:
                 "sequencer <= :sequencer",
                 {":sequencer": event.sequencer},
             )
+        except ConditionFailedError:
+            return False
+        return True
+
+    def oldest_waiting(self, since: float) -> str | None:
+        """Return when the image was uploaded that waits for longest, of those uploaded since (epoch seconds)."""
+        found = self._client.query(
+            TableName=self._table,
+            IndexName="by-status",
+            KeyConditionExpression="#status = :waiting AND uploaded_at >= :since",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":waiting": {"S": Status.WAITING}, ":since": {"S": iso_utc(since)}},
+            Limit=1,
+        )["Items"]
+        return found[0]["uploaded_at"]["S"] if found else None
 
     def _end(self, upload: Upload, state: dict[str, Any]) -> bool:
         try:
@@ -183,10 +221,13 @@ class Catalog:
         until = iso_utc(waiting.until)
         return self._state(Status.WAITING, attempts, error=waiting.why, waiting_until=until)
 
-    def _state(self, status: Status, attempts: int | None, **outcome: str) -> dict[str, Any]:
-        nothing = dict.fromkeys(("prompt", "tags", "error", "described_at", "waiting_until"))
+    def _state(self, status: Status, attempts: int | None, **outcome: str | None) -> dict[str, Any]:
+        nothing = dict.fromkeys(("prompt", "model", "rendered_from", "tags", "error", "described_at", "waiting_until"))
         counted = {} if attempts is None else {"attempts": attempts}
-        return nothing | counted | outcome | {"status": status, "updated_at": iso_utc(self._clock())}
+        now = iso_utc(self._clock())
+        # The key of index `by-described`, which has what is described now and nothing else.
+        indexed = {"described_day": now[:10]} if status is Status.DESCRIBED else {}
+        return nothing | counted | outcome | indexed | {"status": status, "updated_at": now}
 
     def _update(
         self, upload: Upload, values: dict[str, Any], condition: str, operands: Mapping[str, str] | None = None
@@ -198,5 +239,6 @@ class Catalog:
             values=values,
             condition=condition,
             operands={":sequencer": upload.sequencer, **(operands or {})},
+            remove=() if "described_day" in values else ("described_day",),
             returns_item=False,
         )

@@ -184,4 +184,5 @@ def _description(item: Mapping[str, Any]) -> Description:
         latency_seconds=float(item["latency_seconds"]),
         request_id=item["request_id"],
         described_at=item["described_at"],
+        model=item.get("model"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from imagescribe.stores.dynamodb import get, update_if
@@ -11,6 +11,26 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RECOVERY_KEY: Final = {"content": "#recovery"}
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """A time in which something waited and nothing was seen to come to its end; no such time by default.
+
+    Attributes
+    ----------
+    since
+        Epoch seconds.
+    least_waiting
+        The fewest messages that waited in it.
+    day, most_spent_usd
+        The most that was spent in it, and on which UTC day.
+    """
+
+    since: float = 0.0
+    least_waiting: int = 0
+    day: str = ""
+    most_spent_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +48,7 @@ class Notes:
     intake_disabled: bool = False
     dlq_remaining: int = 0
     dlq_read_at: float = 0.0
+    standstill: Standstill = field(default=Standstill())
 
 
 class Notebook:
@@ -44,6 +65,12 @@ class Notebook:
             bool(item.get("intake_disabled", False)),
             int(item.get("dlq_remaining", 0)),
             float(item.get("dlq_read_at", 0)),
+            Standstill(
+                float(item.get("since", 0)),
+                int(item.get("least_waiting", 0)),
+                item.get("day", ""),
+                float(item.get("most_spent_usd", 0)),
+            ),
         )
 
     def note_intake(self, *, disabled: bool) -> None:
@@ -53,6 +80,10 @@ class Notebook:
     def note_dead_letters(self, remaining: int, now: float) -> None:
         """Note that the dead letters were looked through just now, and how many stayed."""
         self._note({"dlq_remaining": remaining, "dlq_read_at": now})
+
+    def note_standstill(self, standstill: Standstill) -> None:
+        """Note since when nothing was seen to come to its end."""
+        self._note(asdict(standstill))
 
     def _note(self, values: dict[str, Any]) -> None:
         update_if(self._client, self._table, RECOVERY_KEY, values=values, returns_item=False)

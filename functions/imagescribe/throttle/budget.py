@@ -1,6 +1,6 @@
 """The budget: what was spent this UTC day. Pure; a call's price is reserved when it is permitted.
 
-So the day's budget is never overspent, however many ask at once; what a call did not cost is given back.
+So the day's budget is never overspent, however many ask at once; what a call did not cost is released.
 """
 
 from __future__ import annotations

@@ -2,168 +2,106 @@
 
 Pure arithmetic over one `Rate`, a part of the throttle's item; the clock, the chance and the writing are the caller's.
 
-How the limit is found and kept
--------------------------------
-- **Burst** is the unit of time: a second, or two calls where those take longer. Limits that are counted as a token
-  bucket store about that much, so nothing is lost or refused by being off for less than it.
-- **Finding** (no limit known): the rate doubles in less than a second *of the schedule*, without waiting for answers,
-  since a refusal comes back in a tenth of a second. A block begins a quarter of a second ahead, no more, and what is
-  left of it when an overload is met is void. It ends at an overload, or at the fastest rate that is allowed.
-- **One cut for one overload**: those of calls that were granted before a cut belong to it.
-- **Not every refusal is an overload**: the calls beside one that is are mostly refused too. While finding, and after
-  two cuts in a row that didn't help, it takes two refusals side by side, or more than a third of the calls; where
-  refusals are rare, the first one cuts. A share that stays whatever the rate is stray: the rate grows in spite of it.
-- **Confirming**: the first estimate, from how far the doubling got, is raised slowly until the second overload. What
-  was accepted between two overloads, divided by the time between, is the limit itself, since the endpoint had nothing
-  left at both ends, whether it counts tokens, windows or (nearly) calls in flight.
-- **Keeping**: from just under the limit the rate grows along a cubic, flat at first, through the limit after 6
-  bursts (of 4 s at most), and is a quarter over it after 29. Nothing refused by then: it has risen, find it again.
-- **Shut**: refused without a call accepted since the cut, as in a window that is used up: one call after another is
-  tried, at most 12 s apart or when the answer said, until one is taken.
-- **The line**: who finds no start near goes round, and comes back at a time of its own, in order and nearly twice as
-  often as there are starts, so that none stays unused unless most images need no call. A batch comes back together, so
-  that one invocation has a whole block.
-- **Only demand raises the rate**: a step needs a schedule without gaps since the step before. Where concurrency is the
-  bottleneck the schedule runs dry, and the rate comes down to twice the demand.
+The law is TCP's congestion control, with a rate in place of a window, since a refusal comes back in a tenth of a
+second and an answer in four.
+
+- **Slow start.** Each call adds one call a second: the rate doubles in 0.7 s. The second refusal ends it.
+- **Steady.** From its base the rate grows, slowly at first: it would double in `doubles_in` seconds. Half of these
+  without a congestion: the limit has risen, slow start again.
+- **Congestion.** A refusal. The rate decreases to what was accepted a second since the last decrease, less 3 %: a
+  token bucket, a window and calls in flight all let through just their limit between two congestions. Few calls say
+  little, so two at the old rate are counted along. Calls that were permitted before a decrease belong to the
+  congestion that it answered. `doubles_in` is 10 s after a slow start that found more, and doubles up to 40.
+- **Blocked.** Refused at once after a pause: nothing was accepted that could be measured. The rate stays; the pause
+  doubles, up to 12 s or as long as the answer said. One call goes after it, the others if that is not refused.
+- **Spurious refusals** come whatever the rate is. After four decreases in a row, each refused again within twenty
+  calls, and for twenty calls after the schedule ran dry, a congestion is a fifth of the calls.
+
+Who gets no start within a second comes back at a time of its own, in order, twice as often as there are starts, so
+that none stays unused unless most images need no call. A batch gets a second's worth of starts or none: a single one
+would hold its whole invocation. No start is nearer than an image's preparation takes, or the call would come late and
+collide with the next one; a lone image has nothing to collide with.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from math import floor
 
-# Times in seconds, rates in calls a second. `python -m tests.bench.pacing` shows what changing one does.
-HORIZON = 2.0  # ahead that a block begins at most: further ahead a grant would be stale by the time it starts
-NEAR = 1.0  # the same where others come for the start before it: less waiting is billed
-WARY_HORIZON = 0.25  # the same while the next call may well be refused
-BLOCK = 1.0  # from the latest begin of a block to its last start: an invocation of ten images is full at 600 a minute
+# Times in seconds, rates in calls a second. `python -m tests.bench.throttle` shows what changing one does.
 FIRST_RATE = 2.0  # of a new deployment: two calls fit every published limit, 5 a minute among them
-FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended ask takes several
+FASTEST = 200.0  # one DynamoDB item bears about 1,000 updates a second, and a contended one takes several
 SLOWEST = 1 / 12  # the lowest limit published
-LONGEST_BURST = 4.0  # that the cubic counts by, so that a low rate doesn't stay for many minutes
-BURST_SECONDS, BURST_CALLS = 1.0, 2.0  # what a token bucket of unknown size can be expected to store
 
-DOUBLING = 0.7  # of schedule in which the rate doubles while finding
-OVERSHOOT = 3.2  # times the limit at which such a rate is refused: 3.0 by a full bucket, 3.5 by calls in flight of 4 s
-FINDING_STEP = 0.25  # of schedule between two steps while finding: small, so that the last one overshoots little
-CONFIRMING_DOUBLING = 32.0  # s: slow enough that the second overload costs few refusals
-GUESSED_LOW = 1.5  # times the first estimate without a second overload: it was far too low, or the limit has risen
-STRAY_DOUBLING = 16.0  # the same where refusals come whatever the rate
-FLAT_AT, CUBE = 6.0, 36.0  # bursts: the cubic crosses the kept limit at the first, doubles it this much later
-RISEN = 1.25  # times the kept limit without a refusal: more than a bucket could have stored, were the kept rate 2 % low
+PREPARATION = 0.1  # of an image before its call
+AHEAD, BLOCK = 1.3, 1.0  # of now: the first start of a batch at most; and the last one of the first
+AHEAD_WARY = 0.1  # of the preparation, where the next call may well be refused
+STRIDE = 0.5  # of the time between two starts: how far apart those come back who wait
+MAX_LINE = 900.0  # ahead that they come back in order: a limit that rises is followed within that
 
-BACKOFF = 0.95  # a cut lowers the rate at least to this share, whatever was measured
-SHORT_BACKOFF = 0.8  # and at most to this one where the measure is short; no lower than the other for a lone refusal
-TRUSTED_MEASURE = 5.0  # longer than a call takes, since calls in flight come and go in waves
-ENOUGH = 64  # calls accepted between two overloads that make a measure good to 2 % by itself
-CAUTION = 0.5  # calls by which a measure of fewer is lowered, for the one that may be counted at both its ends
-BLEND = 0.2  # of the way from a measure to the rate refused: calls in flight fall short of their limit in between
-FADING = 0.75  # of the suspicion left after each call
-SUSPICIOUS, SUSPICIOUS_LATER = 1.7, 1.6  # suspicion that is an overload, while finding and after: two side by side
-LEFT_SUSPICION = 0.4  # after a cut: the next refusal alone doesn't tell that it was too small
-RARE = 0.001  # suspicion left after 25 calls: where refusals are so rare, the first is worth a cut
-STRAYS, MANY_STRAYS = 2, 3  # refusals in a row, each soon after the one before, from which cuts seem not to help
-MOST_BLENDED = 1.25  # times a measure that the rate refused is taken for in blending
-BREATHER = 0.5  # bursts without a start after a cut: fills a bucket half, so that jitter doesn't empty it at once
-
-VERDICT = 0.8  # after the start of a call by itself, in which it is made and its refusal has come back
-LONGEST_HOLD = 12.0  # between two tries while everything is refused: at 5 calls a minute one is free by then
-LONG_SHUT = 3.0  # without a start, from which being refused tells of the limit, not of a wave or of jitter
+DOUBLES_IN, FIRST_DOUBLES_IN = 40.0, 10.0
+CURVE = 1.5  # of the growth: 1 would be a line
+MAX_STEP = 0.25  # by which one call ages the base, so that low rates grow by the call and not by the minute
+FOUND = 1.25  # times the base that a slow start has to find to count as a new limit
+MARGIN = 0.97  # lets a bucket fill a little, so that jitter alone does not empty it
+OLD_CALLS = 2.0  # at the old rate, counted along in a measure
+VERDICT, ALONE = 0.3, 0.6  # after a start: its refusal is back; nobody has a later start who could not know of it
+MAX_PAUSE = 12.0  # at 5 calls a minute one is free by then
+DRY = 1.0  # and a call missed: what went before says nothing of what comes
+SOON, SUSPICIOUS, MANY = 20, 4, 0.2  # calls between two decreases, decreases in a row, share of the calls refused
 RESET_TRUSTED = 90.0  # ahead that a reset time is believed: a minute's window, and some clock skew
-
-MOST_APART = 3.0  # over which those come back who wait for one try
-IDLE = 60.0  # without a call after which buckets are full and windows are over: measure afresh
-LAP = 4.0  # over which demand is measured: about a call, so that invocations in step don't count as more
-DEMAND = 2.0  # times the demand seen that the rate may reach where the schedule ran dry
-UNUSED = 0.9  # what is left, for each lap, of a rate above that
-STRIDE = 0.55  # share of the spacing at which parked callers come back: more than starts, so that none stays unused
-UNSURE_FARTHEST = 60.0  # ahead that callers are parked before a limit is known
-SLOW_FARTHEST, FARTHEST_CALLS = 120.0, 120.0  # and after: the least, and this many seconds for a call a second
-FARTHEST = 900.0  # ahead that callers are parked in order: a limit that rises is followed within that
-
-
-class Phase(IntEnum):
-    """How much is known of the limit."""
-
-    FINDING = 0
-    CONFIRMING = 1
-    KEEPING = 2
-    SHUT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The part of the meter's item that paces: times in seconds since the epoch, rates in calls a second.
+    """The part of the throttle's item that paces: times in seconds since the epoch, rates in calls a second.
 
     Attributes
     ----------
-    next_start, spacing, granted
-        The schedule: when the next call may start, the seconds to the one after it, and how many were granted and not
-        given back.
-    step_at
-        The time of the schedule at which the rate is looked at again.
-    overloads
-        How many cuts there were.
-    kept_rate, age
-        The limit as measured last, or while finding the demand seen; bursts of schedule since then.
-    held_for
-        Seconds without a start after the last cut.
-    mark_at, mark_granted
-        Where the last overload ended.
-    base_at, base_granted, base_full
-        Where a longer measure began, and whether with a full bucket.
-    lap_at, lap_granted
-        Where the measure of demand began.
+    next_start, calls
+        When the next call may start, and how many were started so far.
+    base, age, doubles_in
+        The rate after the last decrease, the seconds of the schedule since then, and how fast it grows.
+    since, since_calls, refused
+        Where the schedule and `calls` were at the last decrease, and how many calls were refused since.
+    resumed_at, pause
+        The first start after the last congestion, and for how long nothing started before it if that was to block.
+    repeats
+        Decreases in a row that were refused again soon.
+    dry_calls
+        Where `calls` was when the schedule last ran dry.
     line_end
-        The time that the last parked caller was given.
-    suspicion, refused_number
-        Refusals of late, each fading with the calls granted after it, and the number of the last one.
-    strays
-        Refusals in a row of which each came soon after the one before.
+        The time that the last of those who wait was given.
     """
 
     next_start: float
-    spacing: float
-    step_at: float
-    granted: int = 0
-    phase: int = 0
-    overloads: int = 0
-    kept_rate: float = 0.0
+    per_second: float
+    since: float
+    slow_start: bool = True
+    calls: int = 0
+    base: float = 0.0
     age: float = 0.0
-    held_for: float = 0.0
-    mark_at: float = 0.0
-    mark_granted: int = 0
-    base_at: float = 0.0
-    base_granted: int = 0
-    base_full: int = 1
-    lap_at: float = 0.0
-    lap_granted: int = 0
+    doubles_in: float = FIRST_DOUBLES_IN
+    since_calls: int = 0
+    refused: int = 0
+    resumed_at: float = 0.0
+    pause: float = 0.0
+    repeats: int = 0
+    dry_calls: int = -SOON
     line_end: float = 0.0
-    suspicion: float = 0.0
-    refused_number: int = 0
-    strays: int = 0
-
-    @property
-    def per_second(self) -> float:
-        """The rate now, in calls a second."""
-        return 1 / self.spacing
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Permission for one call at `at`; the rest tells what it was granted by."""
+    """Permission for one call at `at`, the `number`-th."""
 
     at: float
-    spacing: float
     number: int
-    overloads: int
 
 
 def fresh(now: float, *, ceiling: float = 0.0) -> Rate:
     """Return the state of a throttle that has never been asked; `ceiling` in calls a minute, 0 for none."""
-    spacing = max(1 / FIRST_RATE, _least(ceiling))
-    return Rate(next_start=now, spacing=spacing, step_at=now + FINDING_STEP, mark_at=now, base_at=now, lap_at=now - LAP)
+    return Rate(next_start=now, per_second=min(FIRST_RATE, _fastest(ceiling)), since=now)
 
 
 def acquire(
@@ -183,271 +121,130 @@ def acquire(
     Rate, tuple, tuple
         What the state becomes, the starts, and times to come back at (epoch seconds).
     """
-    rate, starts = _granted(rate, now, count, ceiling)
-    left = count - len(starts)
-    if not left:
-        return rate, starts, ()
-    if rate.phase in (Phase.FINDING, Phase.SHUT):
-        until = rate.next_start - WARY_HORIZON * (1 - chance)  # spread, or all who wait would come at once
-        apart = min(MOST_APART, 0.1 * max(0.0, until - now))
-        return rate, starts, tuple(until + apart * place / left for place in range(left))
-    longest = min(FARTHEST, max(SLOW_FARTHEST, FARTHEST_CALLS / rate.spacing))
-    if rate.phase == Phase.CONFIRMING:
-        longest = UNSURE_FARTHEST
-    if rate.line_end > now + longest:
-        return rate, starts, tuple(now + longest * (0.5 + (place + chance) / left / 2) for place in range(left))
-    begins, stride = max(now, rate.next_start - HORIZON, rate.line_end), rate.spacing * STRIDE
-    # Whole seconds apart, as queues count: whose turns are nearer come back together, and make one full invocation.
-    returns = tuple(begins + floor(place * stride) for place in range(left))
-    return replace(rate, line_end=begins + left * stride), starts, returns
+    fastest = _fastest(ceiling)
+    has_demand = rate.next_start >= now  # a schedule that ran dry says nothing of the limit, so nothing grows
+    rate = _not_before(replace(rate, per_second=min(rate.per_second, fastest)), now + PREPARATION * (count > 1))
+    is_wary = rate.slow_start or rate.pause > 0
+    begins = now + PREPARATION + (AHEAD_WARY if is_wary else AHEAD)
+    ends = begins if is_wary else rate.next_start + BLOCK
+    starts: list[Start] = []
+    while len(starts) < count and rate.next_start <= (ends if starts else begins):
+        starts.append(Start(rate.next_start, rate.calls + 1))
+        rate = _started(rate, fastest, grows=has_demand)
+    rate, returns = _returns(rate, now, count - len(starts), chance, is_wary=is_wary)
+    return rate, tuple(starts), returns
+
+
+def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = None, ceiling: float = 0.0) -> Rate:
+    """Return what the state becomes by a 429.
+
+    `start` is what the call was permitted by, `reset_at` the time that the answer gave for the limit's reset, if any.
+    """
+    if start.number > rate.since_calls:
+        rate = replace(rate, refused=rate.refused + 1)
+    if start.at < rate.resumed_at:
+        return rate
+    reset = min(reset_at or now, now + RESET_TRUSTED)
+    if start.at <= rate.resumed_at + VERDICT or rate.refused >= start.number - rate.since_calls:
+        pause = min(MAX_PAUSE, max(2 * rate.pause, VERDICT, 1 / rate.per_second))
+        resumed_at = max(rate.next_start, now + pause, reset)
+        blocked = replace(rate, next_start=resumed_at, resumed_at=resumed_at, pause=pause)
+        return replace(blocked, slow_start=False, base=rate.base or rate.per_second, age=0.0)
+    needed = 2.0 if rate.slow_start else 1.0
+    if rate.repeats >= SUSPICIOUS or (not rate.slow_start and start.number - rate.dry_calls <= SOON):
+        needed = max(3.0, MANY * (start.number - rate.since_calls))
+    if rate.refused < needed and reset <= now:
+        return rate
+    return _decreased(rate, start, now, reset, ceiling)
+
+
+def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
+    """Return the state without a call that was not made: the next in line starts in its place.
+
+    Where it is not the last start the schedule moves up by one instead, but not under a ceiling: a time that another
+    one holds may so be given twice, and only a bucket has stored the call that was not made.
+    """
+    if start.at < rate.resumed_at:
+        return rate
+    spacing = 1 / rate.per_second
+    is_last = start.at > rate.next_start - 1.5 * spacing
+    next_start = start.at if is_last else rate.next_start - (0.0 if ceiling else spacing)
+    return replace(rate, next_start=next_start, calls=rate.calls - 1)
 
 
 def retry_at(rate: Rate, now: float, chance: float) -> float:
     """Return when an image whose call was refused comes back, in epoch seconds."""
-    return max(now, rate.next_start - HORIZON) + chance
+    return max(now, rate.next_start - AHEAD) + chance
 
 
-def _granted(rate: Rate, now: float, count: int, ceiling: float) -> tuple[Rate, tuple[Start, ...]]:
-    """Return the starts that are near enough, and the state once they are taken."""
-    least = _least(ceiling)
-    grants: list[Start] = []
-    begins, ends = _reach(rate, now)
-    if rate.next_start > now + begins:
-        return rate, ()
-    while len(grants) < count and (not grants or rate.next_start <= now + ends):
-        advance = 0.0
-        if not grants and rate.next_start < now - _slack(rate.spacing, least):
-            rate, advance = _restarted(rate, now, least)
-        elif rate.next_start >= rate.step_at or rate.spacing < least:
-            rate, advance = _stepped(rate, least)
-        start, number = rate.next_start, rate.granted + 1
-        grants.append(Start(max(now, start), rate.spacing, number, rate.overloads))
-        rate = replace(rate, next_start=start + max(advance, rate.spacing), granted=number)
-        begins, ends = _reach(rate, now)
-    return rate, tuple(grants)
+def _started(rate: Rate, fastest: float, *, grows: bool) -> Rate:
+    """Return the state after one more start."""
+    rate = replace(rate, calls=rate.calls + 1)
+    spacing = 1 / rate.per_second
+    if rate.pause and rate.next_start <= rate.resumed_at:
+        return replace(rate, next_start=rate.next_start + max(spacing, ALONE))
+    if rate.slow_start and grows:
+        rate = replace(rate, per_second=min(fastest, rate.per_second + 1))
+    elif grows:
+        age = rate.age + min(spacing, MAX_STEP)
+        per_second = min(fastest, rate.base * (1 + (age / rate.doubles_in) ** CURVE))
+        rate = replace(rate, age=age, per_second=per_second)
+        if age > rate.doubles_in / 2 and per_second < fastest:
+            rate = replace(rate, slow_start=True, refused=0)
+    return replace(rate, next_start=rate.next_start + 1 / rate.per_second, pause=0.0)
 
 
-def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:
-    """Return the state without a call that was not made: the schedule moves back by its spacing.
-
-    Where there was a cut meanwhile the schedule of that time is gone. A time that another one holds may so be granted
-    twice, but not where an operator counts; a bucket has stored the call that was not made.
-    """
-    if start.overloads < rate.overloads:
-        return rate
-    is_last = start.at > rate.next_start - 1.5 * start.spacing
-    back = start.spacing if is_last or not ceiling else 0.0
-    age = 0.0 if rate.phase == Phase.SHUT else rate.age  # the trial is still to be made
-    return replace(rate, next_start=rate.next_start - back, granted=rate.granted - 1, age=age)
+def _not_before(rate: Rate, soonest: float) -> Rate:
+    """Return the state with its next start no sooner; what went by unused belongs to no measure."""
+    gap = max(0.0, soonest - rate.next_start)
+    resumed_at = rate.resumed_at if rate.next_start > rate.resumed_at else rate.resumed_at + gap
+    dry_calls = rate.calls if gap > max(DRY, 1 / rate.per_second) else rate.dry_calls
+    rate = replace(rate, resumed_at=resumed_at, dry_calls=dry_calls)
+    return replace(rate, next_start=rate.next_start + gap, since=rate.since + gap)
 
 
-def refused(state: Rate, grant: Start, now: float, *, reset_at: float | None = None, ceiling: float = 0.0) -> Rate:
-    """Return what the state becomes by a 429: the same where its overload is known already.
+def _returns(rate: Rate, now: float, count: int, chance: float, *, is_wary: bool) -> tuple[Rate, tuple[float, ...]]:
+    """Return when those come back who got no start, and the line with them."""
+    if is_wary:
+        until = rate.next_start - PREPARATION - AHEAD_WARY * (1 - chance / 2)
+        apart = 0.1 * max(0.0, until - now)
+        return rate, tuple(until + apart * place / count for place in range(count))
+    begins, stride = max(now, rate.next_start - AHEAD, rate.line_end), STRIDE / rate.per_second
+    if begins > now + MAX_LINE:
+        return rate, tuple(now + MAX_LINE * (1 + (place + chance) / count) / 2 for place in range(count))
+    # Whole seconds apart, as queues count: whose turns are nearer come back together, and make one full invocation.
+    returns = tuple(begins + floor(place * stride) for place in range(count))
+    return (replace(rate, line_end=begins + count * stride) if count else rate), returns
 
-    Parameters
-    ----------
-    grant
-        What the refused call was granted by.
-    reset_at
-        The time that the answer gave for the limit's reset, if any.
-    """
-    if grant.overloads < state.overloads:
-        return state
-    grant = replace(grant, number=min(grant.number, state.granted))  # some before it may have been given back
-    until = min(reset_at, now + RESET_TRUSTED) if reset_at is not None else now
-    end = max(grant.at, until)
-    accepted = grant.number - 1 - state.mark_granted
-    before = state.suspicion * FADING ** max(0, grant.number - state.refused_number - 1)
-    strays = 0 if before < RARE else state.strays + 1
-    match state.phase:
-        case Phase.FINDING:
-            is_overload = 1 + before > SUSPICIOUS
-        case Phase.SHUT:
-            is_overload, strays = True, state.strays
-        case Phase.CONFIRMING:
-            is_overload = strays == 0 or 1 + before > SUSPICIOUS_LATER
-        case _:
-            is_overload = strays < STRAYS or 1 + before > SUSPICIOUS_LATER
-    if not is_overload and until <= now:
-        # So far just a stray: the calls before it were taken.
-        return replace(
-            state,
-            mark_granted=state.mark_granted + 1,
-            base_granted=state.base_granted + 1,
-            suspicion=1 + before,
-            refused_number=max(grant.number, state.refused_number),
-            strays=strays,
-        )
-    rate, phase = 1 / state.spacing, Phase.KEEPING
-    if state.phase == Phase.FINDING:
-        rate, is_measured = _found(state, grant, end)
-        phase = Phase.KEEPING if is_measured else Phase.CONFIRMING
-    elif accepted > 0:
-        measured = min(rate * BACKOFF, _measured(state, grant, end))
-        if end - state.mark_at < TRUSTED_MEASURE:
-            is_short_again = state.phase == Phase.CONFIRMING or 1 + before > SUSPICIOUS_LATER
-            measured = max(measured, rate * (SHORT_BACKOFF if is_short_again else BACKOFF))
-            phase = Phase.CONFIRMING
-        if strays > STRAYS:
-            phase = Phase.CONFIRMING
-        rate = measured
+
+def _decreased(rate: Rate, start: Start, now: float, reset: float, ceiling: float) -> Rate:
+    """Return the state with the rate at which calls were accepted since the last decrease."""
+    calls, repeats = start.number - rate.since_calls, rate.repeats
+    accepted, seconds = calls - rate.refused, max(start.at - rate.since, VERDICT)
+    if rate.slow_start:
+        measured = max(rate.base, accepted / seconds)
     else:
-        phase = Phase.SHUT
-        if state.held_for >= LONG_SHUT or until > now:
-            rate = min(rate, _shut(state, grant, end))
-    spacing = max(1 / max(rate, SLOWEST), _least(ceiling))
-    hold = min(LONGEST_HOLD, 2 * state.held_for if phase == Phase.SHUT else BREATHER * _burst(spacing))
-    # While shut, the one call after the refused one was to wait for its verdict: its place is no use.
-    start = max(now + hold, state.next_start) if state.phase == Phase.SHUT else max(now, state.next_start) + hold
-    own_base = accepted >= ENOUGH
-    return replace(
-        state,
-        next_start=max(start, until),
-        spacing=spacing,
-        step_at=max(start, until) + (0.0 if phase == Phase.SHUT else _burst(spacing)),
-        phase=int(phase),
-        overloads=state.overloads + 1,
-        kept_rate=1 / spacing,
-        age=0.0,
-        held_for=hold,
-        mark_at=max(start - hold, until),
-        mark_granted=state.granted,
-        base_at=state.mark_at if own_base else state.base_at,
-        base_granted=(state.mark_granted if own_base else state.base_granted) + 1,
-        base_full=0 if own_base else state.base_full,
-        suspicion=LEFT_SUSPICION,
-        refused_number=state.granted,
-        strays=0 if state.phase == Phase.FINDING else strays,
+        measured = (accepted + OLD_CALLS) / (seconds + OLD_CALLS / rate.base)
+        repeats = min(SUSPICIOUS, repeats + 1) if calls <= SOON else max(0, repeats - 1)
+    is_found = measured > FOUND * rate.base
+    base = max(SLOWEST, min(MARGIN * measured, rate.per_second, _fastest(ceiling)))
+    ends = max(now, rate.next_start)
+    resumed_at = max(ends + 1 / base, reset)
+    return Rate(
+        next_start=resumed_at,
+        per_second=base,
+        since=max(ends, reset),
+        slow_start=False,
+        calls=rate.calls,
+        base=base,
+        doubles_in=FIRST_DOUBLES_IN if is_found else min(DOUBLES_IN, 2 * rate.doubles_in),
+        since_calls=rate.calls,
+        resumed_at=resumed_at,
+        repeats=repeats,
+        dry_calls=rate.dry_calls,
+        line_end=rate.line_end,
     )
 
 
-def _found(state: Rate, grant: Start, end: float) -> tuple[float, bool]:
-    """Return the limit that refused a rate which doubled each second, and whether that is a measure or a guess."""
-    full = state.base_full == 1 and state.base_at == state.mark_at
-    proven = _through(grant.number - state.mark_granted, end - state.mark_at, full=full)
-    guess = 1 / grant.spacing / OVERSHOOT
-    return max(guess, proven), proven > guess and end - state.mark_at > TRUSTED_MEASURE
-
-
-def _measured(state: Rate, grant: Start, end: float) -> float:
-    """Return the highest limit that fits what was accepted between two overloads, both with nothing left."""
-    calls = grant.number - state.mark_granted
-    measured = calls / max(end - state.mark_at, 1e-3)
-    if calls > ENOUGH:
-        # Calls in flight fall short of the limit between two overloads, tokens do not: believe in a little more.
-        return measured + BLEND * max(0.0, min(1 / state.spacing, MOST_BLENDED * measured) - measured)
-    return min(measured, _shut(state, grant, end) * (calls - CAUTION) / calls)
-
-
-def _shut(state: Rate, grant: Start, end: float) -> float:
-    """Return the limit that fits what was accepted before everything was refused."""
-    return _through(grant.number - state.base_granted, end - state.base_at, full=state.base_full == 1)
-
-
-def _through(calls: int, seconds: float, *, full: bool) -> float:
-    """Return the least limit that lets so many calls through in so many seconds, from a full bucket or an empty one."""
-    seconds = max(seconds, 1e-3)
-    if not full:
-        return calls / seconds
-    return min(calls / (seconds + BURST_SECONDS), max(0.0, calls - BURST_CALLS) / seconds)
-
-
-def _stepped(state: Rate, least: float) -> tuple[Rate, float]:
-    """Raise the rate: a burst of schedule (less while finding) went by without a gap.
-
-    Returns
-    -------
-    Rate, float
-        With the new rate, and how many seconds the next call keeps for itself at the least.
-    """
-    length = _length(state)
-    passed = state.next_start - state.step_at + length
-    rate, kept, age, alone = 1 / state.spacing, state.kept_rate, state.age, 0.0
-    fastest = min(FASTEST, 1 / least) if least else FASTEST
-    phase = Phase(state.phase)
-    match phase:
-        case Phase.SHUT:
-            # One call by itself, and the ones after it only where its refusal is not back in time.
-            alone, phase, age = (VERDICT, phase, 1.0) if age == 0 else (0.0, Phase.CONFIRMING, 0.0)
-        case Phase.FINDING:
-            highest = max(rate, DEMAND * state.kept_rate) if state.next_start - state.lap_at < LAP else fastest
-            rate = min(highest, fastest, rate * 2 ** min(1.0, passed / DOUBLING))
-            if least and rate == fastest:
-                phase, kept, age = Phase.KEEPING, fastest, 0.0
-        case Phase.CONFIRMING:
-            rate *= 2 ** (passed / (STRAY_DOUBLING if state.strays > MANY_STRAYS else CONFIRMING_DOUBLING))
-            if rate > GUESSED_LOW * kept:
-                phase = Phase.FINDING
-        case Phase.KEEPING:
-            age += passed / min(length, LONGEST_BURST)
-            rate = min(fastest, kept * (1 + ((age - FLAT_AT) / CUBE) ** 3))
-            if rate > RISEN * kept:
-                phase = Phase.FINDING
-    stepped = replace(state, phase=int(phase), spacing=max(1 / min(rate, FASTEST), least), kept_rate=kept, age=age)
-    return replace(stepped, step_at=state.next_start + (0.0 if phase == Phase.SHUT else _length(stepped))), alone
-
-
-def _restarted(state: Rate, now: float, least: float) -> tuple[Rate, float]:
-    """Start the schedule again from now: it ran dry, and this time shows nothing of the limit.
-
-    Returns
-    -------
-    Rate, float
-        As `_stepped` does.
-    """
-    gap = now - state.next_start
-    rate, kept, age = 1 / state.spacing, state.kept_rate, state.age
-    restarted = replace(state, next_start=now, mark_at=state.mark_at + gap, base_at=state.base_at + gap)
-    if gap > IDLE:
-        restarted = replace(
-            restarted,
-            mark_at=now,
-            mark_granted=state.granted,
-            base_at=now,
-            base_granted=state.granted,
-            base_full=1,
-            lap_at=now - LAP,
-            lap_granted=state.granted,
-        )
-        if state.phase != Phase.FINDING:
-            rate, age = kept or rate, 0.0  # nothing is kept where the first overload came before any measure
-    elif now - state.lap_at >= LAP:
-        restarted = replace(restarted, lap_at=now, lap_granted=state.granted)
-        if state.phase == Phase.FINDING:
-            kept = max(kept, (state.granted - state.lap_granted) / (now - state.lap_at))
-            rate = min(rate, max(FIRST_RATE, DEMAND * kept, rate * UNUSED))
-    spacing = max(1 / rate, least)
-    if state.phase == Phase.SHUT:
-        return replace(restarted, spacing=spacing, kept_rate=kept, step_at=now, age=1.0), VERDICT
-    # What was given back has raised the rate already: it is made up for before the next step.
-    step_at = now + max(_length(state), state.step_at - state.next_start)
-    return replace(restarted, spacing=spacing, kept_rate=kept, step_at=step_at, age=age), 0.0
-
-
-def _least(ceiling: float) -> float:
-    """Return the least spacing in seconds under a ceiling in calls a minute."""
-    return 60 / ceiling if ceiling > 0 else 0.0
-
-
-def _burst(spacing: float) -> float:
-    """Return the unit of time: a second, or two calls where those take longer."""
-    return max(BURST_SECONDS, BURST_CALLS * spacing)
-
-
-def _reach(rate: Rate, now: float) -> tuple[float, float]:
-    """Return how many seconds ahead the first start of a batch may be, and how many the last one."""
-    if rate.phase in (Phase.FINDING, Phase.SHUT):
-        return WARY_HORIZON, WARY_HORIZON
-    # Who goes round is away for a second or two: where nobody else comes until then, it is waited for longer.
-    begins = HORIZON if rate.line_end <= now + NEAR else NEAR
-    return begins, begins + BLOCK
-
-
-def _length(state: Rate) -> float:
-    """Return the seconds of schedule between two steps."""
-    return FINDING_STEP if state.phase == Phase.FINDING else _burst(state.spacing)
-
-
-def _slack(spacing: float, least: float) -> float:
-    """Return how late a start may be taken up and still keep its place; not at all where an operator counts."""
-    return 0.0 if least else _burst(spacing) / 2
+def _fastest(ceiling: float) -> float:
+    return min(FASTEST, ceiling / 60) if ceiling > 0 else FASTEST

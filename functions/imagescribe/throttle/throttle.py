@@ -170,9 +170,9 @@ class Throttle:
         state = self._known = self._item.read()
         return replace(state, breaker=breakers.at(state.breaker, self._clock()))
 
-    def refusal(self) -> RetryAt | None:
+    def refusal(self, state: State | None = None) -> RetryAt | None:
         """Return until when no call is permitted, and why: by the breaker or the budget. None where calls go."""
-        return self._refusal(self.state())
+        return self._refusal(state or self.state())
 
     def open(self, why: str, seconds: float = breakers.UNTIL_CLOSED) -> None:
         """Open the breaker by an operator's hand."""

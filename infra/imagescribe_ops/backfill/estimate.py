@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from imagescribe.aws.s3 import HEAD_BYTES, image_type
+from imagescribe.aws.s3 import HEAD_BYTES, MAX_SOURCE_BYTES
 from imagescribe.aws.s3_listing import look
 from imagescribe.backfill.lister import recorded
 from imagescribe.backfill.selection import Recorded, Selection
 from imagescribe.backfill.sources import Source
+from imagescribe.model.kinds import image_type
 from imagescribe.model.listing import Listed
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.backfill.distinct import DistinctCounter, Sample
@@ -31,7 +32,20 @@ LOOKED_INTO: Final = 5_000
 
 BATCH_GET_TRIES: Final = 6
 
-_KINDS: Final = {"jpg": "jpeg", "jpeg": "jpeg", "jpe": "jpeg", "png": "png", "webp": "webp"}
+_KINDS: Final = {
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "jpe": "jpeg",
+    "png": "png",
+    "webp": "webp",
+    "heic": "heic",
+    "heif": "heic",
+    "avif": "avif",
+    "tif": "tiff",
+    "tiff": "tiff",
+    "gif": "gif",
+    "bmp": "bmp",
+}
 OTHER: Final = "other"
 _ARCHIVED: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -149,7 +163,7 @@ class Estimator:
             estimate.unfit["archived"] += 1
         elif listed.size == 0:
             estimate.unfit["empty"] += 1
-        elif listed.size > self.max_image_bytes:
+        elif listed.size > max(self.max_image_bytes, MAX_SOURCE_BYTES):
             estimate.unfit["too large"] += 1
         else:
             return False
@@ -187,7 +201,7 @@ class Estimator:
                 count = round(group.sample.offered * share)
                 pays = min(count, round(group.contents.count() * share))
                 estimate.is_exact = estimate.is_exact and group.contents.is_exact and share in (0, 1)
-            estimate.unfit["no JPEG, PNG or WebP"] += group.sample.offered - count
+            estimate.unfit["no image"] += group.sample.offered - count
             estimate.duplicates += count - pays
             estimate.pays += pays
         estimate.unfit = +estimate.unfit

@@ -33,8 +33,8 @@ def audit(
     """Compare the bucket with the catalog, and say what is missing, stale, orphaned, stuck or dead.
 
     Ends with 1 where something is wrong. Where standard output is no terminal, each finding is a line of its kind, the
-    image and what is known of it, separated by tabs. It needs to list the bucket and to read the catalog: about $5 and
-    $0.06 for each million objects.
+    image and what is known of it, separated by tabs. It lists the bucket and reads the catalog, for about $0.07 a
+    million objects.
 
     Examples: `imagescribe audit` · `imagescribe audit --repair` · `imagescribe audit --prefix 2026/ --tags sample`
     """

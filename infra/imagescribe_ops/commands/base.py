@@ -32,7 +32,7 @@ PANELS = (HERE, READ, OPERATE, BEFORE)
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 _HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
-_WITHOUT_STACK = {"demo", "local", "--help"}
+_WITHOUT_STACK = {"demo", "local", "gateway", "--help"}
 
 
 class Commands(TyperGroup):

@@ -20,9 +20,20 @@ from rich.text import Text
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.base import HERE, JsonOption, StackOption, app, complain, pasteable, program
+from imagescribe_ops.commands.gateway import (
+    DEFAULT_CONCURRENCY,
+    InstructionOption,
+    MaxConcurrencyOption,
+    ModelKeyFileOption,
+    ModelOption,
+    ModelUrlOption,
+    OptionOption,
+    model_settings,
+)
 from imagescribe_ops.commands.story import styled
 from imagescribe_ops.display import STATUS_STYLES, Steps, print_json, print_record, safe, shown, tags_text
 from imagescribe_ops.errors import OperationError
+from imagescribe_ops.gateway.settings import GatewaySettings
 from imagescribe_ops.local import state as local_state
 from imagescribe_ops.local.demo import Demo, DemoResult, ImageResult
 from imagescribe_ops.local.deploy import CACHE_DIRECTORY, TEMPLATE
@@ -51,6 +62,12 @@ def demo(
     latency: Annotated[
         float, typer.Option(min=0, max=60, metavar="SECONDS", help="How long the simulator takes for a description.")
     ] = DEMO_LATENCY_SECONDS,
+    model_url: ModelUrlOption = None,
+    model: ModelOption = None,
+    model_key_file: ModelKeyFileOption = None,
+    instruction: InstructionOption = None,
+    max_concurrency: MaxConcurrencyOption = DEFAULT_CONCURRENCY,
+    option: OptionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Describe images on this machine: the whole pipeline, with an emulator of AWS and a simulated endpoint.
@@ -59,8 +76,20 @@ def demo(
     if every image was described, tagged and paid for once. Nothing is left running or deployed, and nothing costs
     anything: the prompts are the simulator's, made from each picture's size, colours and light.
 
-    Examples: `imagescribe demo` · `imagescribe demo ~/Pictures holiday.jpg`
+    With `--model-url` and `--model` a vision model writes the prompts: one of this machine (Ollama, llama.cpp,
+    LM Studio, vLLM), or a hosted one, which then gets the pictures and may cost what it costs.
+
+    Examples: `imagescribe demo` · `imagescribe demo ~/Pictures holiday.jpg` ·
+    `imagescribe demo --model-url http://127.0.0.1:11434/v1 --model qwen2.5vl`
     """
+    described_by = model_settings(
+        model_url,
+        model,
+        model_key_file=model_key_file,
+        instruction=instruction,
+        max_concurrency=max_concurrency,
+        option=option,
+    )
     try:
         selection = select(paths) if paths else samples()
     except OperationError as error:
@@ -71,7 +100,7 @@ def demo(
         steps.say(f"Left out {left.path}: {left.reason}")
     try:
         with steps, interruptible():
-            result = _run_demo(selection, latency, steps, _show_nothing if as_json else _show_image)
+            result = _run_demo(selection, latency, described_by, steps, _show_nothing if as_json else _show_image)
     except Interrupted as interrupted:
         steps.say(f"Stopped by {interrupted}; nothing is left running.")
         raise typer.Exit(128 + interrupted.signal_number) from None
@@ -87,9 +116,15 @@ def _show_nothing(_result: ImageResult) -> None:
     pass
 
 
-def _run_demo(selection: Selection, latency: float, steps: Steps, show: Callable[[ImageResult], None]) -> DemoResult:
+def _run_demo(
+    selection: Selection,
+    latency: float,
+    model: GatewaySettings | None,
+    steps: Steps,
+    show: Callable[[ImageResult], None],
+) -> DemoResult:
     began = time.monotonic()
-    with local_stack(latency_s=latency, report=steps.begin) as stack:
+    with local_stack(latency_s=latency, model=model, report=steps.begin) as stack:
         with steps.counting("Describing images", len(selection.pictures)) as counter:
 
             def ended(result: ImageResult) -> None:
@@ -118,6 +153,7 @@ def _show_image(image: ImageResult) -> None:
             ("status", shown(image.status, STATUS_STYLES.get(image.status, ""))),
             ("reason", image.error if image.status != Status.DESCRIBED else ""),
             ("prompt", image.prompt),
+            ("model", image.model),
             ("tags", ", ".join(filter(None, (cut_prompt, tags_text(tags))))),
             ("time", "" if image.seconds is None else f"{image.seconds:.1f} s"),
         ],
@@ -127,9 +163,13 @@ def _show_image(image: ImageResult) -> None:
 def _show_total(result: DemoResult) -> None:
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     console.print()
+    calls = (
+        f"{result.paid_calls} calls of {safe(result.model)}"
+        if result.model
+        else f"{result.paid_calls} paid calls, ${result.usd:.3f} (simulated)"
+    )
     console.print(
-        f"{result.described} of {len(result.images)} images described, {result.paid_calls} paid calls, "
-        f"${result.usd:.3f} (simulated), {result.seconds:.1f} s"
+        f"{result.described} of {len(result.images)} images described, {calls}, {result.seconds:.1f} s", markup=False
     )
     for problem in result.problems:
         console.print(Text.assemble(("Problem: ", "bold red"), safe(problem)))
@@ -155,6 +195,12 @@ def local(
     latency: Annotated[
         float, typer.Option(min=0, max=60, metavar="SECONDS", help="How long the simulator takes for a description.")
     ] = DEMO_LATENCY_SECONDS,
+    model_url: ModelUrlOption = None,
+    model: ModelOption = None,
+    model_key_file: ModelKeyFileOption = None,
+    instruction: InstructionOption = None,
+    max_concurrency: MaxConcurrencyOption = DEFAULT_CONCURRENCY,
+    option: OptionOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what becomes of each image.")] = False,
     stack: StackOption = DEFAULT_STACK,
     as_json: JsonOption = False,
@@ -166,13 +212,25 @@ def local(
     `--local`.
 
     An endpoint is told where a picture is and fetches it, so one elsewhere cannot be used here: this machine's bucket
-    is out of its reach. For the real endpoint deploy to AWS.
+    is out of its reach. For the real endpoint deploy to AWS. A vision model gets the pictures themselves, so
+    `--model-url` and `--model` take any, here or hosted.
 
     Examples: `imagescribe local` · `imagescribe local --parameter MaxAttempts=3 --json`
     """
     parameters = _parameters(parameter or [])
     if describe_url is not None:
         _check("DescribeUrl", describe_url, "--describe-url")
+    described_by = model_settings(
+        model_url,
+        model,
+        model_key_file=model_key_file,
+        instruction=instruction,
+        max_concurrency=max_concurrency,
+        option=option,
+    )
+    if describe_url is not None and described_by is not None:
+        raise typer.BadParameter("goes without --model-url", param_hint="--describe-url")
+    if describe_url is not None:
         _check_reachable(describe_url)
     local_state.check_free(stack)
     steps = Steps()
@@ -184,6 +242,7 @@ def local(
                 stack,
                 parameters=parameters,
                 describe_url=describe_url,
+                model=described_by,
                 port=port,
                 latency_s=latency,
                 report=steps.begin,
@@ -194,7 +253,7 @@ def local(
                 if as_json:
                     print_json(_where(up))
                 else:
-                    _show_local(up, simulated=describe_url is None)
+                    _show_local(up, has_key=describe_url is None)
                 _stay(up, quiet=quiet or as_json)
     except Interrupted:
         steps.say("Stopped; nothing is left running.")
@@ -265,15 +324,19 @@ def _where(up: LocalStack) -> dict[str, object]:
     return where | {"outputs": dict(up.all_outputs)}
 
 
-def _show_local(up: LocalStack, *, simulated: bool) -> None:
+def _show_local(up: LocalStack, *, has_key: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     cloud = up.cloud
+    if cloud.model:
+        describes = f" ({cloud.model.model} at {cloud.model.model_url})"
+    else:
+        describes = " (the simulator)" if has_key else ""
     console.print()
     print_record(
         console,
         [
             ("AWS emulator", f"{cloud.endpoint_url} (region {cloud.region})"),
-            ("describe endpoint", cloud.describe_url + (" (the simulator)" if simulated else "")),
+            ("describe endpoint", cloud.describe_url + describes),
             ("log", str(cloud.emulator.log_path)),
             ("stack", up.name),
             ("bucket", f"s3://{up.outputs.bucket_name}"),
@@ -283,7 +346,7 @@ def _show_local(up: LocalStack, *, simulated: bool) -> None:
     sample = samples().pictures[0]
     run = f"  {program()}"
     lines = ["", "From another terminal:", ""]
-    if not simulated:
+    if not has_key:
         lines += ["  # first of all, the endpoint's key", f"{run} key set --local{option}", ""]
     lines += [
         "  # upload an image, and wait for its prompt",

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from imagescribe_ops.commands import audit, backfill, dead_letters, key, local, operate, read, status, story, upload
+from imagescribe_ops.commands import (
+    audit,
+    backfill,
+    dead_letters,
+    export,
+    gateway,
+    key,
+    local,
+    operate,
+    read,
+    search,
+    status,
+    story,
+    upload,
+)
 from imagescribe_ops.commands.base import app
 
 __all__ = [
@@ -12,11 +26,14 @@ __all__ = [
     "audit",
     "backfill",
     "dead_letters",
+    "export",
+    "gateway",
     "key",
     "local",
     "main",
     "operate",
     "read",
+    "search",
     "status",
     "story",
     "upload",

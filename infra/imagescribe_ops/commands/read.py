@@ -112,7 +112,9 @@ def _show_record(record: ImageRecord) -> None:
             ("image", record.image),
             ("status", shown(record.status, STATUS_STYLES.get(record.status, ""))),
             ("prompt", record.prompt),
+            ("model", record.model),
             ("reason", record.error if record.status != Status.DESCRIBED else ""),
+            ("rendered from", record.rendered_from),
             ("waiting until", record.waiting_until if record.status == Status.WAITING else ""),
             ("object tags", record.tags),
             ("attempts", str(record.attempts or "")),
@@ -139,11 +141,12 @@ def list_images(
         typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 100,
+    after: Annotated[str, typer.Option(metavar="CURSOR", help="Go on where the page before ended.")] = "",
 ) -> None:
     """List images by prefix, by status and by day.
 
     Where standard output is no terminal, each image is a line of upload time, status, image and prompt (or the reason
-    there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false}`.
+    there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false, "after": CURSOR|null}`.
 
     Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23`
     """
@@ -154,17 +157,21 @@ def list_images(
         status=status,
         day=day.date() if day else None,
         limit=limit,
+        after=after,
     )
     if options.as_json:
-        print_json({"images": [asdict(record) for record in page.records], "more": page.more})
+        print_json(
+            {"images": [asdict(record) for record in page.records], "more": page.more, "after": page.after or None}
+        )
         return
     _show_page(page, outputs.bucket_name)
     note = Console(stderr=True, highlight=False, soft_wrap=True)
     count = len(page.records)
+    images = "1 image" if count == 1 else f"{count:,} images"
     if page.more:
-        note.print(f"The first {count:,} images; --limit 0 lists all.")
+        note.print(shown(f"{images}, and there are more: --after {page.after} goes on there, --limit 0 lists all."))
     else:
-        note.print("No images match." if not count else "1 image" if count == 1 else f"{count:,} images")
+        note.print(images if count else "No images match.")
     with suppress(OperationError):  # whoever may only read the catalog has its images all the same
         if queued := _queued(options.operations()):
             note.print(shown(pasteable(f"Images without a record may be among them: {queued}", str(options))))

@@ -6,7 +6,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 
 from botocore.exceptions import ClientError
 
@@ -14,8 +14,7 @@ from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.following import until_final
 from imagescribe_ops.local.pictures import LeftOut, Picture
-from imagescribe_ops.local.stack import LocalStack
-from imagescribe_ops.simulator import JournalEntry
+from imagescribe_ops.local.stack import DescribeCall, LocalStack
 from imagescribe_ops.stack import QueueDepth, readable_errors
 from imagescribe_ops.uploads import Uploaded, upload_all
 
@@ -46,15 +45,22 @@ class ImageResult:
         From the end of the upload until the catalog had the final status; None if it never had.
     error
         The catalog's reason where it was not described.
+    rendered_from
+        The kind of image that a JPEG was made of for the endpoint; empty where it took the image as it is.
+    content
+        The key of its content in the ledger.
     """
 
     picture: Picture
     image: str
     status: str
     prompt: str
+    model: str
     tags: Mapping[str, str]
     seconds: float | None
     error: str
+    rendered_from: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,10 @@ class DemoResult:
 
     Attributes
     ----------
+    model
+        What described them; None for the simulator.
     paid_calls, usd
-        What the simulator billed.
+        What the simulator billed; a model's calls are counted, and what they cost is not known here.
     seconds
         From the first upload to the last image's end.
     problems
@@ -73,6 +81,7 @@ class DemoResult:
 
     images: list[ImageResult]
     left_out: list[LeftOut]
+    model: str | None
     paid_calls: int
     usd: float
     seconds: float
@@ -94,13 +103,16 @@ class DemoResult:
                     "image": image.image,
                     "status": image.status,
                     "prompt": image.prompt,
+                    "model": image.model,
                     "tags": dict(image.tags),
                     "seconds": image.seconds,
                     "error": image.error,
+                    "rendered_from": image.rendered_from,
                 }
                 for image in self.images
             ],
             "left_out": [{"file": str(left.path), "reason": left.reason} for left in self.left_out],
+            "model": self.model,
             "totals": {
                 "described": self.described,
                 "paid_calls": self.paid_calls,
@@ -124,6 +136,7 @@ class Demo:
         self._stack = stack
         self._prompt_tag = prompt_tag
         self._bucket = stack.outputs.bucket_name
+        self._derived = stack.outputs.derived_bucket_name
         self._s3 = stack.connection.s3()
         self._catalog = CatalogView(stack.connection, stack.outputs.catalog_table_name)
 
@@ -149,12 +162,13 @@ class Demo:
                 results[image] = self._result(uploaded[image], late.get(image), None)
                 show(results[image])
         in_order = [results[f"s3://{self._bucket}/{picture.key}"] for picture in pictures]
-        counts = self._stack.simulator.counts()
+        cloud = self._stack.cloud
         return DemoResult(
             images=in_order,
             left_out=list(left_out),
-            paid_calls=counts.billed,
-            usd=counts.billed_usd,
+            model=cloud.model.model if cloud.model else None,
+            paid_calls=sum(call.billed for call in cloud.calls()),
+            usd=0.0 if cloud.model else cloud.simulator.counts().billed_usd,
             seconds=seconds,
             problems=self._problems(in_order),
         )
@@ -165,9 +179,12 @@ class Demo:
             image=one.image,
             status=record.status if record else MISSING,
             prompt=record.prompt if record else "",
+            model=record.model if record else "",
             tags=self._tags(one.picture.key),
             seconds=seconds,
             error=record.error if record else "the catalog has no record of it",
+            rendered_from=record.rendered_from if record else "",
+            content=f"{record.etag}-{record.size}" if record else "",
         )
 
     def _tags(self, key: str) -> dict[str, str]:
@@ -178,6 +195,11 @@ class Demo:
                 return {}
             raise
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def _digest_of_rendition(self, content: str) -> str:
+        answer = self._s3.get_object(Bucket=self._derived, Key=f"renditions/{content}")
+        with answer["Body"] as body:
+            return sha256(body.read()).hexdigest()
 
     def _problems(self, results: Sequence[ImageResult]) -> list[str]:
         problems = []
@@ -195,8 +217,12 @@ class Demo:
             lost = [name for name, value in result.picture.tags.items() if result.tags.get(name) != value]
             if lost:
                 problems.append(f"{key} lost its own tags {', '.join(lost)}")
-        described = {_digest(result.picture) for result in results if result.status == Status.DESCRIBED}
-        problems += payment_problems(self._stack.simulator.journal(), described)
+        described = {
+            self._digest_of_rendition(result.content) if result.rendered_from else _digest(result.picture)
+            for result in results
+            if result.status == Status.DESCRIBED
+        }
+        problems += payment_problems(self._stack.cloud.calls(), described)
         dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
@@ -208,18 +234,18 @@ def _digest(picture: Picture) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def payment_problems(journal: Sequence[JournalEntry], described: set[str]) -> list[str]:
+def payment_problems(calls: Sequence[DescribeCall], described: set[str]) -> list[str]:
     """Say which contents were not paid for exactly once.
 
     Parameters
     ----------
-    journal
-        The simulator's calls.
+    calls
+        Of whoever described.
     described
-        SHA-256 of each content that was described.
+        SHA-256 of each content that was described, or of the JPEG that was made of it.
     """
-    paid = Tally(entry.sha256 for entry in journal if entry.billed)
-    twice = [digest for digest, calls in paid.items() if calls > 1]
+    paid = Tally(call.sha256 for call in calls if call.billed)
+    twice = [digest for digest, times in paid.items() if times > 1]
     never = described - paid.keys()
     extra = paid.keys() - described - {None}
     problems = []

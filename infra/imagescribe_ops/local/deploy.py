@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import re
 import shutil
 import time
@@ -37,6 +38,9 @@ DEPLOY_SECONDS = 300.0
 TASK_ROOT: Final = "/var/task"
 """Where Lambda unpacks a function: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 
+LAYER_ROOT: Final = "/opt"
+"""Where Lambda unpacks a layer: https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html"""
+
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -56,6 +60,11 @@ class Target:
     region: str
     credentials: Credentials
     artifact_bucket: str
+
+
+def architecture() -> str:
+    """Return the architecture of this machine as Lambda calls it: an emulator runs the functions on nothing else."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
 
 def build(directory: Path, template: Path = TEMPLATE, authority: Path | None = None) -> Path:
@@ -88,6 +97,7 @@ def build(directory: Path, template: Path = TEMPLATE, authority: Path | None = N
                 "--base-dir": PROJECT_DIRECTORY,
                 "--build-dir": latest,
                 "--cache-dir": CACHE_DIRECTORY / "cache",
+                "--parameter-overrides": f"Architecture={architecture()}",
             },
             ["--cached"],
             directory=directory,
@@ -97,10 +107,11 @@ def build(directory: Path, template: Path = TEMPLATE, authority: Path | None = N
         built = directory / "build"
         shutil.copytree(latest, built, symlinks=True)
     built_template = built / "template.yaml"
-    for function, runtime in _runtimes(built_template).items():
-        _compile(function, runtime, directory)
-        if authority:
-            with (function / "certifi" / "cacert.pem").open("ab") as trusted:
+    for part in _built(built_template):
+        _compile(part, directory)
+        authorities = part.code / "certifi" / "cacert.pem"  # of a function that calls somebody over TLS
+        if authority and authorities.exists():
+            with authorities.open("ab") as trusted:
                 trusted.write(authority.read_bytes())
     return built_template
 
@@ -130,10 +141,16 @@ def deploy(built_template: Path, *, stack: str, parameters: Mapping[str, str], t
             "--region": target.region,
             "--s3-bucket": target.artifact_bucket,
             "--s3-prefix": stack,
-            "--capabilities": "CAPABILITY_IAM",
             **overrides,
         },
-        ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"],
+        [
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_AUTO_EXPAND",  # asked for where a stack with a transform has a nested one
+            "--no-confirm-changeset",
+            "--no-fail-on-empty-changeset",
+            "--no-progressbar",
+        ],
         directory=directory,
         extra={
             "AWS_ENDPOINT_URL": target.endpoint_url,
@@ -146,7 +163,9 @@ def deploy(built_template: Path, *, stack: str, parameters: Mapping[str, str], t
     )
 
 
-def deploy_again(connection: Connection, template: str, *, stack: str, parameters: Mapping[str, str]) -> None:
+def deploy_again(
+    connection: Connection, template: str, *, stack: str, parameters: Mapping[str, str], artifact_bucket: str
+) -> None:
     """Deploy what `sam deploy` has deployed before, under another name, and return when the stack is complete.
 
     The zips are in their bucket already, so CloudFormation is asked itself: the SAM CLI would take three times as long.
@@ -155,6 +174,8 @@ def deploy_again(connection: Connection, template: str, *, stack: str, parameter
     ----------
     template
         As `sam deploy` sent it.
+    artifact_bucket
+        Where the template is put, since a request holds no more than 51,200 bytes of one.
 
     Raises
     ------
@@ -162,10 +183,12 @@ def deploy_again(connection: Connection, template: str, *, stack: str, parameter
         The deployment failed.
     """
     cloudformation = connection.cloudformation()
+    s3, key = connection.s3(), f"{stack}/template"
     try:
+        s3.put_object(Bucket=artifact_bucket, Key=key, Body=template.encode())
         cloudformation.create_stack(
             StackName=stack,
-            TemplateBody=template,
+            TemplateURL=f"{s3.meta.endpoint_url}/{artifact_bucket}/{key}",
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
@@ -176,40 +199,62 @@ def deploy_again(connection: Connection, template: str, *, stack: str, parameter
         raise OperationError(f"The stack {stack} could not be deployed: {error}", "See its events.") from error
 
 
-def _runtimes(built_template: Path) -> dict[Path, str]:
-    """Return each directory of built functions with the runtime that it is for, such as ``python3.13``."""
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """What `sam build` made of a function or a layer.
+
+    Attributes
+    ----------
+    runtime
+        Such as ``python3.13``.
+    root
+        Where Lambda unpacks it.
+    """
+
+    code: Path
+    runtime: str
+    root: str
+
+
+def _built(built_template: Path) -> list[_Built]:
     # `sam build` writes the functions of CloudFormation in their long form, which is plain YAML.
     content: dict[str, Any] = yaml.safe_load(built_template.read_text(encoding="utf-8"))
     shared = content.get("Globals", {}).get("Function", {})
-    functions = [
-        shared | resource["Properties"]
-        for resource in content["Resources"].values()
-        if resource["Type"] == "AWS::Serverless::Function"
-    ]
-    return {built_template.parent / function["CodeUri"]: function["Runtime"] for function in functions}
+    found: dict[Path, _Built] = {}
+    for resource in content["Resources"].values():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::Serverless::Function":
+                function = shared | properties
+                code = built_template.parent / function["CodeUri"]
+                found[code] = _Built(code, function["Runtime"], TASK_ROOT)
+            case "AWS::Serverless::LayerVersion":
+                code = built_template.parent / properties["ContentUri"]
+                found[code] = _Built(code, properties["CompatibleRuntimes"][0], LAYER_ROOT)
+    return list(found.values())
 
 
-def _compile(function: Path, runtime: str, directory: Path) -> None:
-    """Compile a built function for its runtime.
+def _compile(built: _Built, directory: Path) -> None:
+    """Compile what was built for its runtime.
 
     Lambda cannot write beside the code: what comes uncompiled is compiled again at each cold start, nearly half of it.
     """
     # A runtime has the name of its interpreter. `sam build` found it here too, and another version's compiled modules
     # would be passed over without a word.
-    python = tool_binaries(Tool.SAM) / runtime
+    python = tool_binaries(Tool.SAM) / built.runtime
     if not python.exists():
         raise OperationError(
-            f"The template asks for {runtime}, which the locked tools do not have.",
+            f"The template asks for {built.runtime}, which the locked tools do not have.",
             "Bring `requires-python` in infra/tools/sam in line with the template's runtime.",
         )
     # unchecked-hash: valid whatever the time of the source, which a zip does not keep. -s, -p: modules name the place
     # where they will be, not the one where they were built.
-    options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", str(function), "-p", TASK_ROOT]
+    options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", str(built.code), "-p", built.root]
     _run(
-        f"compileall {function.name}",
-        [python, "-m", "compileall", *options, function],
+        f"compileall {built.code.name}",
+        [python, "-m", "compileall", *options, built.code],
         environment={},  # the user's PYTHONPYCACHEPREFIX would put them elsewhere
-        log_path=directory / f"compile-{function.name}.log",
+        log_path=directory / f"compile-{built.code.name}.log",
         seconds=COMPILE_SECONDS,
     )
 

@@ -8,17 +8,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagescribe.aws.s3 import image_type
+from imagescribe.model.kinds import image_type
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.tools import PROJECT_DIRECTORY
 
 SAMPLES = PROJECT_DIRECTORY / "events" / "samples" / "samples.json"
 
-CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-"""What the endpoint takes. Of a folder, what is named so is uploaded, and what is so by its first bytes."""
+CONTENT_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".avif": "image/avif",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+}
+"""What is described. Of a folder, what is named so is uploaded, and what is so by its first bytes."""
 
 MAX_KEY_BYTES = 1024
-FIRST_BYTES = 12
+FIRST_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +134,13 @@ def select(paths: Sequence[Path]) -> Selection:
                 if file.suffix.lower() in CONTENT_TYPES or _is_image(file):
                     add(file, file.relative_to(path).as_posix())
                 else:
-                    left_out.append(LeftOut(file, "not a JPEG, PNG or WebP image"))
+                    left_out.append(LeftOut(file, "neither its name nor its content is that of an image"))
         else:
             reason = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise OperationError(f"{path} {reason}.", "Name image files, or folders with images in them.")
     if not pictures:
         where = ", ".join(map(str, paths))
-        raise OperationError(f"There is no JPEG, PNG or WebP image in {where}.", "Name a folder with images in it.")
+        raise OperationError(f"There is no image in {where}.", "Name a folder with images in it.")
     return Selection(pictures, left_out)
 
 

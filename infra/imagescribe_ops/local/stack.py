@@ -8,24 +8,36 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
+from imagescribe_ops.contract.addresses import Reach
 from imagescribe_ops.errors import OperationError
+from imagescribe_ops.gateway.settings import GatewaySettings
+from imagescribe_ops.gateway.start import first_call, listening
 from imagescribe_ops.local import deploy
 from imagescribe_ops.local.emulator import Credentials, Emulator
 from imagescribe_ops.local.processes import shielded
 from imagescribe_ops.simulator import RunningSimulator, SimulatorClient, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs, read_outputs, set_api_key
 from imagescribe_ops.template import parameter_names
+
+if TYPE_CHECKING:
+    from imagescribe_ops.gateway.server import RunningGateway
+
+MODEL_PARAMETERS: Final = {"AnswerTimeoutSeconds": "75", "PricePerCallUsd": "0.0001"}
+"""With a model of one's own: as much time and as low a price as the template allows."""
+
+MODEL_TIMEOUT_S: Final = 70.0
+"""Less than is waited for an answer, so that the gateway says why there is none."""
 
 type Report = Callable[[str], None]
 
@@ -37,6 +49,18 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+class DescribeCall(Protocol):
+    """A call that whoever describes here has answered."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the picture."""
+
+    @property
+    def billed(self) -> bool:
+        """Whether it was described."""
 
 
 def _say_nothing(_step: str) -> None:
@@ -78,10 +102,17 @@ class LocalStack:
 class LocalCloud:
     """The emulator and, unless told otherwise, the simulator; use it as a context manager.
 
+    Raises
+    ------
+    OperationError
+        The model can't be worked with, or something did not start.
+
     Parameters
     ----------
     describe_url
         Another describe endpoint in place of the simulator, which is then not started.
+    model
+        A model behind a gateway, in place of the simulator. What the gateway fetches from is set here.
     port
         The emulator's, or 0 for any free one.
     latency_s
@@ -96,6 +127,7 @@ class LocalCloud:
         self,
         *,
         describe_url: str | None = None,
+        model: GatewaySettings | None = None,
         port: int = 0,
         latency_s: float = 0.5,
         authority: Path | None = None,
@@ -103,7 +135,9 @@ class LocalCloud:
     ) -> None:
         self.authority = authority
         self.emulator = Emulator(port)
-        self.api_key = f"local-{secrets.token_urlsafe(18)}"
+        self.api_key = model.api_key if model else f"local-{secrets.token_urlsafe(18)}"
+        self.model = model
+        self._gateway: RunningGateway | None = None
         self._describe_url = describe_url
         self._latency_s = latency_s
         self._report = report
@@ -114,6 +148,7 @@ class LocalCloud:
         self._deployed: dict[Path, str] = {}  # a built template, and what `sam deploy` made of it
         self._stacks: set[str] = set()
         self._deploying = Lock()
+        self._of_thread = local()
         self._exits = ExitStack()
 
     @property
@@ -133,25 +168,32 @@ class LocalCloud:
 
     @property
     def connection(self) -> Connection:
-        """Clients of the emulator's services, as root."""
-        return Connection(
-            region=self.region,
-            endpoint_url=self.endpoint_url,
-            access_key_id=self.credentials.access_key_id,
-            secret_access_key=self.credentials.secret_access_key,
-        )
+        """Clients of the emulator's services, as root; each thread has its own, as boto3 asks for."""
+        known: Connection | None = getattr(self._of_thread, "connection", None)
+        if known is None:
+            known = self._of_thread.connection = Connection(
+                region=self.region,
+                endpoint_url=self.endpoint_url,
+                access_key_id=self.credentials.access_key_id,
+                secret_access_key=self.credentials.secret_access_key,
+            )
+        return known
 
     @property
     def simulator(self) -> SimulatorClient:
         """The simulator."""
         if self._simulator is None:
-            raise ValueError("there is no simulator: the cloud was started with a describe_url")
+            raise ValueError("there is no simulator: the cloud was started with a describe_url or a model")
         return self._simulator
 
     @property
     def describe_url(self) -> str:
         """The endpoint that deployed functions call."""
-        return self._describe_url or self.simulator.describe_url
+        return self._describe_url or (self._gateway or self.simulator).describe_url
+
+    def calls(self) -> Sequence[DescribeCall]:
+        """Return the calls of the simulator or of the gateway so far."""
+        return list(self._gateway.gateway.journal.copy()) if self._gateway else self.simulator.journal()
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -170,12 +212,21 @@ class LocalCloud:
         undo.enter_context(self.emulator)
         self._directory = self.emulator.directory / "run"
         self._directory.mkdir()
-        if self._describe_url is None:
+        if self.model is not None:
+            self._gateway = self._start_gateway(self.model, undo)
+        elif self._describe_url is None:
             self._report("Starting the describe endpoint's simulator")
             settings = SimulatorSettings(api_key=self.api_key, latency_s=self._latency_s)
             self._simulator = undo.enter_context(_simulator(settings)).client
         self._artifact_bucket = f"imagescribe-artifacts-{secrets.token_hex(6)}"
         self.connection.s3().create_bucket(Bucket=self._artifact_bucket)
+
+    def _start_gateway(self, model: GatewaySettings, undo: ExitStack) -> RunningGateway:
+        self._report(f"Asking {model.model} for a first description")
+        bucket_alone = Reach(frozenset({urlsplit(self.endpoint_url).netloc}), public=False)
+        gateway = undo.enter_context(listening(replace(model, reach=bucket_alone, timeout_s=MODEL_TIMEOUT_S)))
+        first_call(gateway)
+        return gateway
 
     def deploy(
         self,
@@ -206,7 +257,13 @@ class LocalCloud:
             raise ValueError("the cloud has not been started")
         known = parameter_names(template)
         # The emulator speaks plain HTTP, which the stack's own policies refuse otherwise; and nothing is paid here.
-        local = {"DescribeUrl": self.describe_url, "RequireTls": "false", "DailyBudgetUsd": "0"}
+        local = {
+            "DescribeUrl": self.describe_url,
+            "RequireTls": "false",
+            "DailyBudgetUsd": "0",
+            "Architecture": deploy.architecture(),
+        }
+        local |= MODEL_PARAMETERS if self.model else {}
         values = {name: value for name, value in local.items() if name in known} | dict(parameters or {})
         if unknown := sorted(set(values) - set(known)):
             raise OperationError(
@@ -241,7 +298,9 @@ class LocalCloud:
         deployed = self._deployed.get(built)
         if deployed and stack not in self._stacks:
             self._report(f"Deploying the stack {stack}")
-            deploy.deploy_again(self.connection, deployed, stack=stack, parameters=parameters)
+            deploy.deploy_again(
+                self.connection, deployed, stack=stack, parameters=parameters, artifact_bucket=self._artifact_bucket
+            )
         else:
             self._report(f"Deploying the stack {stack} (sam deploy)")
             target = deploy.Target(self.endpoint_url, self.region, self.credentials, self._artifact_bucket)
@@ -277,10 +336,11 @@ def local_stack(
     parameters: Mapping[str, str] | None = None,
     template: Path = deploy.TEMPLATE,
     describe_url: str | None = None,
+    model: GatewaySettings | None = None,
     port: int = 0,
     latency_s: float = 0.5,
     report: Report = _say_nothing,
 ) -> Iterator[LocalStack]:
     """Start a cloud with one stack in it; see `LocalCloud` and its `deploy`. Everything is gone when the block ends."""
-    with LocalCloud(describe_url=describe_url, port=port, latency_s=latency_s, report=report) as cloud:
+    with LocalCloud(describe_url=describe_url, model=model, port=port, latency_s=latency_s, report=report) as cloud:
         yield cloud.deploy(stack, parameters=parameters, template=template)

@@ -2,8 +2,8 @@
 
 import json
 
-from imagescribe_ops.simulator import answers
-from imagescribe_ops.simulator.answers import Answer
+from imagescribe_ops.contract import answers
+from imagescribe_ops.contract.answers import Answer
 from imagescribe_ops.simulator.endpoint import DescribeEndpoint
 from imagescribe_ops.simulator.faults import ScriptedAnswer
 from imagescribe_ops.simulator.settings import SimulatorSettings, from_json, to_json

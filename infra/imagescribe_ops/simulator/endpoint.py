@@ -4,7 +4,6 @@ The order is a gateway's: what costs least is asked first. One lock guards all s
 fetching or decoding.
 """
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,17 +11,22 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from threading import Lock
 
-from imagescribe_ops.simulator import answers, limits
-from imagescribe_ops.simulator.answers import Answer
-from imagescribe_ops.simulator.faults import Ending, Fault, Script, ScriptedAnswer, draw
-from imagescribe_ops.simulator.fetch import Fetched, Fetcher, FetchError, Target, target_of
+from imagescribe_ops.contract import answers
+from imagescribe_ops.contract.addresses import Reach
+from imagescribe_ops.contract.answers import Answer
+from imagescribe_ops.contract.fetch import Fetched, Fetcher, FetchError, Target, target_of
+from imagescribe_ops.contract.picture import UndecodableError
+from imagescribe_ops.contract.requests import DescribeRequest, is_key, read_form
+from imagescribe_ops.simulator import limits
+from imagescribe_ops.simulator.answers import ENDLESS_BYTES, described, limit_headers
+from imagescribe_ops.simulator.faults import BodyKind, Ending, Fault, Manner, Script, ScriptedAnswer, draw
 from imagescribe_ops.simulator.journal import DROPPED, HUNG, Counts, Journal, JournalEntry
 from imagescribe_ops.simulator.limits import Verdict
-from imagescribe_ops.simulator.picture import Describer, UndecodableError
+from imagescribe_ops.simulator.picture import Describer
 from imagescribe_ops.simulator.settings import SimulatorSettings, changed
 
-# What an endless balance is told as: the balance API always gives a number.
-_ENDLESS_USD = 1_000_000.0
+# It fetches from this machine's own bucket; and from anywhere else as the endpoint would.
+_REACH = Reach(frozenset({"127.0.0.1", "::1", "localhost"}))
 _FAULT_ENDINGS = {
     Fault.DROP_BEFORE: Ending.DROP,
     Fault.DROP_AFTER: Ending.DROP,
@@ -30,15 +34,6 @@ _FAULT_ENDINGS = {
     Fault.HANG_AFTER: Ending.HANG,
 }
 _BILLED_FAULTS = (Fault.DROP_AFTER, Fault.HANG_AFTER)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeRequest:
-    """A describe call as it came in: two headers and the raw body."""
-
-    api_key: str | None
-    content_type: str
-    body: bytes
 
 
 class _Run:
@@ -66,6 +61,7 @@ class Call:
     image_url: str | None
     refusal: Answer | None
     target: Target
+    manner: Manner = field(default_factory=Manner)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     verdict: Verdict = field(default_factory=lambda: Verdict(allowed=True, remaining=None, reset_at=None))
     fetched: Fetched | None = None
@@ -90,7 +86,7 @@ class DescribeEndpoint:
         self._wait = wait
         self._lock = Lock()
         self._describer = Describer()
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(_REACH, redirects=0, user_agent="imagescribe-simulator")
         self._run = _Run(settings)
 
     # Control
@@ -152,18 +148,18 @@ class DescribeEndpoint:
 
     def balance(self, api_key: str | None) -> Answer:
         """Answer ``GET /v1/get-user-credits``."""
-        if api_key != self.settings.api_key:
+        if not is_key(api_key, self.settings.api_key):
             return answers.error(401, "key")
-        return answers.json_answer(200, {"credits": self._balance_usd(self._run), "free-credits": 0.0})
+        return answers.balance(self._run.credits_usd)
 
     def _balance_usd(self, run: _Run) -> float:
-        return _ENDLESS_USD if run.credits_usd is None else run.credits_usd
+        return answers.ENDLESS_USD if run.credits_usd is None else run.credits_usd
 
     # One call
 
     def begin(self, request: DescribeRequest) -> Call:
         """Take a call in."""
-        url, refusal = _read_form(request)
+        url, refusal = read_form(request)
         with self._lock:
             run = self._run
             run.journal.open()
@@ -190,7 +186,7 @@ class DescribeEndpoint:
 
     def end(self, call: Call, answer: Answer, *, client_gone: bool) -> None:
         """Write the call down; a second time only adds that the caller had gone."""
-        outcome = {Ending.DROP: DROPPED, Ending.HANG: HUNG}.get(answer.ending, answer.status)
+        outcome = {Ending.DROP: DROPPED, Ending.HANG: HUNG}.get(call.manner.ending, answer.status)
         fetched = call.fetched
         with self._lock:
             journal = call.run.journal
@@ -221,7 +217,7 @@ class DescribeEndpoint:
         settings = call.settings
         if settings.down:
             return answers.error(503, "down"), settings.refusal_s
-        if call.request.api_key != settings.api_key:
+        if not is_key(call.request.api_key, settings.api_key):
             return answers.error(401, "key"), settings.refusal_s
         with self._lock:
             now = time.time()
@@ -252,7 +248,8 @@ class DescribeEndpoint:
                     worked = self._work(call)
                     if not call.billed:
                         return worked, latency_s
-                return answers.lost(_FAULT_ENDINGS[fault], f"fault {fault.value}"), latency_s
+                call.manner = Manner(_FAULT_ENDINGS[fault])
+                return answers.error(500, f"fault {fault.value}"), latency_s
             case _:
                 return answers.error(int(fault.value), f"fault {fault.value}"), settings.refusal_s
 
@@ -268,18 +265,13 @@ class DescribeEndpoint:
             worked = self._work(call, even_without_picture=scripted.body is not None)
             if not call.billed:
                 return worked, latency_s
-        if scripted.ending is not Ending.ANSWER:
-            return answers.lost(scripted.ending, "script"), latency_s
+        # What is written by hand is sent as it is.
+        endless_bytes = 0 if scripted.body is not None else call.manner.endless_bytes
+        call.manner = Manner(scripted.ending, scripted.drip, scripted.drip_interval_s, endless_bytes)
         answer = worked or answers.error(scripted.status, "script")
         if scripted.body is not None:
-            answer = replace(answer, body=scripted.body.encode(), content_type=scripted.content_type, endless_bytes=0)
-        return replace(
-            answer,
-            because="script",
-            headers={**answer.headers, **scripted.headers},
-            drip=scripted.drip,
-            drip_interval_s=scripted.drip_interval_s,
-        ), latency_s
+            answer = replace(answer, body=scripted.body.encode(), content_type=scripted.content_type)
+        return replace(answer, because="script", headers={**answer.headers, **scripted.headers}), latency_s
 
     def _work(self, call: Call, *, even_without_picture: bool = False) -> Answer:
         """Fetch, describe and bill; what comes of it is the answer."""
@@ -312,9 +304,12 @@ class DescribeEndpoint:
             "x-cost": f"{price_usd:g}",
             "x-remaining-credits": f"{balance_usd:g}",
             "x-generation-time": f"{call.settings.latency_s:.3f}",
+            "x-model": "simulator",  # so that nobody takes its prompts for those of the endpoint's model
             **self._limit_headers(call, now),
         }
-        return answers.described(call.settings.body_kind, prompt, headers)
+        if call.settings.body_kind is BodyKind.ENDLESS:
+            call.manner = Manner(endless_bytes=ENDLESS_BYTES)
+        return described(call.settings.body_kind, prompt, headers)
 
     def _is_spent(self, run: _Run) -> bool:
         # Rounded where it is counted down, so that 0.03 pays for two and not for one.
@@ -325,27 +320,10 @@ class DescribeEndpoint:
 
     def _limit_headers(self, call: Call, now: float) -> dict[str, str]:
         settings = call.settings
-        return answers.limit_headers(
+        return limit_headers(
             call.verdict,
             now,
             settings.reset_header,
             remaining=settings.remaining_header,
             retry=settings.retry_after,
         )
-
-
-def _read_form(request: DescribeRequest) -> tuple[str | None, Answer | None]:
-    """Give the URL of a well-formed call, or the answer to an ill-formed one."""
-    try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError):
-        body = None
-    url = body.get("image_file") if isinstance(body, dict) else None
-    url = url if isinstance(url, str) and url else None
-    if request.content_type.partition(";")[0].strip().lower() != answers.JSON_TYPE:
-        return url, answers.error(406, "content type", "Content-Type must be application/json")
-    if not isinstance(body, dict):
-        return None, answers.error(400, "no JSON", "The body is not a JSON object")
-    if url is None:
-        return None, answers.error(400, "no image_file", "image_file is required and must be a URL")
-    return url, None

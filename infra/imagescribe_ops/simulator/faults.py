@@ -60,6 +60,29 @@ class Drip(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How an answer goes out.
+
+    Attributes
+    ----------
+    ending
+        `DROP` and `HANG` send nothing of the answer.
+    endless_bytes
+        Where not zero, the body is followed by so many bytes more, in chunks, without a length told beforehand.
+    """
+
+    ending: Ending = Ending.ANSWER
+    drip: Drip = Drip.NONE
+    drip_interval_s: float = 0.0
+    endless_bytes: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it goes out in one piece, as answers usually do."""
+        return self.ending is Ending.ANSWER and self.drip is Drip.NONE and not self.endless_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptedAnswer:
     """An answer decided beforehand, for the next calls that match. It comes before key, limit and credits.
 

@@ -4,10 +4,7 @@ The words come from a copy of at most 64 pixels a side: size and orientation, th
 texture, and where the detail sits. The same pixels give the same words.
 """
 
-import io
 import math
-import struct
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +12,12 @@ from threading import Lock
 
 from PIL import Image, ImageFilter, ImageOps, ImageStat
 
+from imagescribe_ops.contract.picture import UndecodableError, opened
+
 LABEL = "Simulated description: "
 
-# What the endpoint takes; everything else is told apart from a broken file by nobody, there or here.
-_FORMATS = ("JPEG", "PNG", "WEBP")
 _SIDE = 64
-_MAX_PIXELS = 100_000_000
 _REMEMBERED = 10_000
-# What Pillow's decoders raise on broken files, beside its own errors.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, MemoryError)
 
 # A painter's names rather than a browser's: the nearest one by eye names a colour.
 _COLOURS = {
@@ -70,10 +64,6 @@ _COLOURS = {
 }
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "centre", "right")
-
-
-class UndecodableError(Exception):
-    """The bytes are no picture that can be decoded; the message says why, in words fit for the caller."""
 
 
 def describe(content: bytes) -> str:
@@ -125,27 +115,17 @@ class _Seen:
 
 def _open_small(content: bytes) -> tuple[tuple[int, int], Image.Image]:
     """Decode to an RGB copy of at most 64 pixels a side, and give the picture's own size, upright."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            # Pillow only warns up to twice its own limit; the size below, known from the header, refuses.
-            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
-        with picture:
-            width, height = picture.size
-            if width * height > _MAX_PIXELS:
-                raise UndecodableError(f"the picture is too large: {width}x{height}")
-            # A JPEG can be decoded at an eighth of its size, which costs about a tenth of the time.
-            picture.draft("RGB", (2 * _SIDE, 2 * _SIDE))
-            # Sixteen bits of grey can't be scaled down as they are, and converting alone would clip them.
-            small = picture.point(lambda grey: grey / 256).convert("L") if picture.mode[0] == "I" else picture
-            small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=2.0)
-            upright = ImageOps.exif_transpose(small)
-            if (upright.width > upright.height) != (small.width > small.height):
-                width, height = height, width
-            layer = upright.convert("RGBA")
-    except Image.DecompressionBombError as error:
-        raise UndecodableError("the picture is too large") from error
-    except _DECODE_ERRORS as error:
-        raise UndecodableError("the file is not a whole JPEG, PNG or WebP picture") from error
+    with opened(content) as picture:
+        width, height = picture.size
+        # A JPEG can be decoded at an eighth of its size, which costs about a tenth of the time.
+        picture.draft("RGB", (2 * _SIDE, 2 * _SIDE))
+        # Sixteen bits of grey can't be scaled down as they are, and converting alone would clip them.
+        small = picture.point(lambda grey: grey / 256).convert("L") if picture.mode[0] == "I" else picture
+        small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+        upright = ImageOps.exif_transpose(small)
+        if (upright.width > upright.height) != (small.width > small.height):
+            width, height = height, width
+        layer = upright.convert("RGBA")
     paper = Image.new("RGBA", layer.size, "white")
     return (width, height), Image.alpha_composite(paper, layer).convert("RGB")
 

@@ -18,19 +18,18 @@ from types import TracebackType
 from typing import Any, Self, override
 from urllib.parse import parse_qs, urlsplit
 
-from imagescribe_ops.simulator import answers
-from imagescribe_ops.simulator.answers import Answer
+from imagescribe_ops.contract import answers
+from imagescribe_ops.contract.answers import Answer
+from imagescribe_ops.contract.requests import DESCRIBE_PATH, MAX_REQUEST_BYTES, DescribeRequest, Route, route
 from imagescribe_ops.simulator.control import control
-from imagescribe_ops.simulator.endpoint import DescribeEndpoint, DescribeRequest
-from imagescribe_ops.simulator.faults import Drip, Ending
+from imagescribe_ops.simulator.endpoint import DescribeEndpoint
+from imagescribe_ops.simulator.faults import Drip, Ending, Manner
 from imagescribe_ops.simulator.settings import SimulatorSettings
 
 HOST = "127.0.0.1"
-DESCRIBE_PATH = "/v1/ideogram-describe"
-BALANCE_PATH = "/v1/get-user-credits"
 CONTROL_PATH = "/_simulator"
-_MAX_REQUEST_BYTES = 1024 * 1024
 _ENDLESS_CHUNK = b"and on and on, " * 4096
+_WHOLE = Manner()
 # How soon a call that waits or hangs notices that its caller has left.
 _LOOK_S = 0.2
 
@@ -211,17 +210,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(error.answer)
             return
-        if path == DESCRIBE_PATH and self.command == "POST":
-            self._describe(body)
-        elif path == BALANCE_PATH and self.command == "GET":
-            self._send(self._endpoint.balance(self.headers["x-api-key"]))
-        elif path in (DESCRIBE_PATH, BALANCE_PATH):
-            self._send(answers.error(405, "method"))
-        elif path.startswith(f"{CONTROL_PATH}/"):
+        if path.startswith(f"{CONTROL_PATH}/"):
             since = parse_qs(urlsplit(self.path).query).get("since", ["0"])[0]
             self._send(control(self._endpoint, self.command, path.removeprefix(f"{CONTROL_PATH}/"), since, body))
-        else:
-            self._send(answers.error(404, "path"))
+            return
+        match route(self.command, path):
+            case Route.DESCRIBE:
+                self._describe(body)
+            case Route.BALANCE:
+                self._send(self._endpoint.balance(self.headers["x-api-key"]))
+            case Answer() as answer:
+                self._send(answer)
 
     @property
     def _endpoint(self) -> DescribeEndpoint:
@@ -235,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not (text.isascii() and text.isdigit()):
             raise _BadRequestError(answers.error(400, "length", "Content-Length is not a number"))
         length = int(text)
-        if length > _MAX_REQUEST_BYTES:
+        if length > MAX_REQUEST_BYTES:
             raise _BadRequestError(answers.error(413, "length"))
         body = self.rfile.read(length)
         if len(body) < length:
@@ -250,25 +249,25 @@ class _Handler(BaseHTTPRequestHandler):
         answer, gone = answers.error(500, "a bug in the simulator"), True
         try:
             answer = self._endpoint.answer(call)
-            if answer.is_whole:
+            if call.manner.is_whole:
                 # Before the answer goes out: whoever has it finds its call in the journal.
                 self._endpoint.end(call, answer, client_gone=self._has_gone())
-            gone = self._deliver(answer, call.settings.hang_s)
+            gone = self._deliver(answer, call.manner, call.settings.hang_s)
         finally:
             self._endpoint.end(call, answer, client_gone=gone)
 
-    def _deliver(self, answer: Answer, hang_s: float) -> bool:
+    def _deliver(self, answer: Answer, manner: Manner, hang_s: float) -> bool:
         """Send the answer, or fail to on purpose; say whether the caller had gone before that was done."""
-        if answer.ending is Ending.HANG:
+        if manner.ending is Ending.HANG:
             until = time.monotonic() + hang_s
             while not (self._has_gone() or self._stopping()) and (left := until - time.monotonic()) > 0:
                 self.server.simulator.stopping.wait(min(_LOOK_S, left))
         gone = self._has_gone()
-        if answer.ending is not Ending.ANSWER or self._stopping():
+        if manner.ending is not Ending.ANSWER or self._stopping():
             self.close_connection = True
             return gone
         try:
-            self._send(answer)
+            self._send(answer, manner)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
             return True
@@ -290,14 +289,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     # Writing
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Answer, manner: Manner = _WHOLE) -> None:
         """Write an answer, in one piece unless it drips or is endless."""
         headers = {
             "Server": self.server_version,
             "Date": self.date_time_string(),
             "Content-Type": answer.content_type,
         }
-        if answer.endless_bytes:
+        if manner.endless_bytes:
             headers["Transfer-Encoding"] = "chunked"
         else:
             headers["Content-Length"] = str(len(answer.body))
@@ -311,15 +310,15 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         head = "\r\n".join([*lines, "", ""]).encode("latin-1", errors="replace")
         body = b"" if self.command == "HEAD" else answer.body
-        if answer.endless_bytes:
+        if manner.endless_bytes:
             self.wfile.write(head)
-            self._send_endless(answer)
-        elif answer.drip is Drip.NONE:
+            self._send_endless(body, manner.endless_bytes)
+        elif manner.drip is Drip.NONE:
             self.wfile.write(head + body)
         else:
-            slow_head = answer.drip is Drip.HEADERS
-            self._drip(head, answer.drip_interval_s if slow_head else 0)
-            self._drip(body, 0 if slow_head else answer.drip_interval_s)
+            slow_head = manner.drip is Drip.HEADERS
+            self._drip(head, manner.drip_interval_s if slow_head else 0)
+            self._drip(body, 0 if slow_head else manner.drip_interval_s)
 
     def _drip(self, content: bytes, interval_s: float) -> None:
         if not interval_s:
@@ -331,9 +330,8 @@ class _Handler(BaseHTTPRequestHandler):
             if stopping.wait(interval_s):
                 raise ConnectionAbortedError("the simulator stops")
 
-    def _send_endless(self, answer: Answer) -> None:
-        self._send_chunk(answer.body)
-        left = answer.endless_bytes
+    def _send_endless(self, body: bytes, left: int) -> None:
+        self._send_chunk(body)
         while left > 0 and not self._stopping():
             self._send_chunk(_ENDLESS_CHUNK[:left])
             left -= len(_ENDLESS_CHUNK)

@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["model", "merge", "stack"])
     parser.add_argument("--objects", type=int, default=3_000, help="of `stack`")
     parser.add_argument("--per-minute", type=float, default=1_200, help="the endpoint's limit, of `stack`")
+    parser.add_argument("--disturbed", action="store_true", help="kill the lister and purge the queue, in `stack`")
     parser.add_argument("--seconds", type=float, default=240, help="at most so long, of `stack`")
     asked = parser.parse_args()
     if asked.only in (None, "model"):
@@ -38,7 +39,10 @@ def main() -> None:
             LocalCloud(latency_s=scenario.LATENCY_SECONDS, authority=CERTIFICATES.authority) as cloud,
             ExitStack() as exits,
         ):
-            scenario.say(scenario.run(Stacks(cloud, exits), asked.objects, asked.per_minute, asked.seconds))
+            stacks = Stacks(cloud, exits)
+            scenario.say(
+                scenario.run(stacks, asked.objects, asked.per_minute, asked.seconds, disturbed=asked.disturbed)
+            )
 
 
 if __name__ == "__main__":

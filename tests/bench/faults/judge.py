@@ -62,9 +62,9 @@ def judge(
     paid = sum(call.billed for call in journal)
     if paid < len(rig.uploaded) and not may_leave_unpaid:
         wrong.append(f"{paid} paid calls for {len(rig.uploaded)} contents")
-    letters = rig.dead_letters()
-    if letters:
-        wrong.append(f"{letters} dead letters stayed")
+    dead_letters = rig.dead_letters()
+    if dead_letters:
+        wrong.append(f"{dead_letters} dead letters stayed")
     if waiting := rig.waiting():
         wrong.append(f"{waiting} messages still wait")
     return Figures(
@@ -75,7 +75,7 @@ def judge(
         paid=paid,
         paid_twice=twice,
         dead_letters=rig.most_dead_letters,
-        dead_letters_left=letters,
+        dead_letters_left=dead_letters,
         seconds=rig.finished - rig.started,
         notes=tuple(notes),
         broken=tuple(wrong),

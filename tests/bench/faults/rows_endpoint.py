@@ -78,7 +78,7 @@ def wrong_key(cloud: LocalCloud, scale: Scale) -> Figures:
         rig.settle(600)
         notes = [f"{refused} calls refused, all described {rig.finished - set_right:.0f} s after it was set right"]
         return judge(
-            rig, "key wrong, then right by `imagescribe key set`", notes=notes, broken=broken + _no_letters(rig)
+            rig, "key wrong, then right by `imagescribe key set`", notes=notes, broken=broken + _no_dead_letters(rig)
         )
 
 
@@ -92,7 +92,9 @@ def wrong_key_healing(cloud: LocalCloud, scale: Scale) -> Figures:
         set_right = time.time()
         rig.settle(600)
         notes = [f"{refused} calls refused, all described {rig.finished - set_right:.0f} s after it was set right"]
-        return judge(rig, "key wrong, then right: heals by its probe", notes=notes, broken=broken + _no_letters(rig))
+        return judge(
+            rig, "key wrong, then right: heals by its probe", notes=notes, broken=broken + _no_dead_letters(rig)
+        )
 
 
 def spent_credits(cloud: LocalCloud, scale: Scale) -> Figures:
@@ -109,7 +111,7 @@ def spent_credits(cloud: LocalCloud, scale: Scale) -> Figures:
             f"all described {rig.finished - topped_up:.0f} s after it was topped up"
         ]
         return judge(
-            rig, "credits spent, then topped up: heals by its probe", notes=notes, broken=broken + _no_letters(rig)
+            rig, "credits spent, then topped up: heals by its probe", notes=notes, broken=broken + _no_dead_letters(rig)
         )
 
 
@@ -127,5 +129,5 @@ def _wait_for_pause(rig: Rig, status: int, scale: Scale) -> tuple[list[str], int
     return broken, refused
 
 
-def _no_letters(rig: Rig) -> list[str]:
+def _no_dead_letters(rig: Rig) -> list[str]:
     return [f"{rig.most_dead_letters} dead letters on the way"] if rig.most_dead_letters else []

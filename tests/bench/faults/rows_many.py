@@ -17,7 +17,7 @@ from tests.bench.faults.scale import Scale
 
 MEGABYTE: Final = 1_000_000
 WORKER_BOUND: Final = 512 * 1_048_576  # MemorySize of the describe function
-MOST_GROWTH: Final = 1.25
+MAX_GROWTH: Final = 1.25
 """Of the largest worker from the second quarter of the run to the last: it must not depend on how many came before."""
 
 
@@ -67,7 +67,7 @@ class Memory:
         quarter = len(held) // 4
         if max(held) > WORKER_BOUND:
             found.append(f"a function process held {max(held) / MEGABYTE:.0f} MB")
-        if quarter and max(held[-quarter:]) > MOST_GROWTH * max(held[quarter : 2 * quarter]):
+        if quarter and max(held[-quarter:]) > MAX_GROWTH * max(held[quarter : 2 * quarter]):
             found.append("function processes grew from the second quarter to the last")
         return found
 

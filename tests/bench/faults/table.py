@@ -60,7 +60,7 @@ def print_table(console: Console, rows: Sequence[Figures]) -> None:
 
 
 def _cells(row: Figures) -> tuple[str, ...]:
-    letters = f"{row.dead_letters}, {row.dead_letters_left} left" if row.dead_letters else "0"
+    dead_letters = f"{row.dead_letters}, {row.dead_letters_left} left" if row.dead_letters else "0"
     return (
         row.fault,
         f"{row.images:,}",
@@ -68,7 +68,7 @@ def _cells(row: Figures) -> tuple[str, ...]:
         f"{row.distinct:,}",
         f"{row.paid:,}",
         str(row.paid_twice),
-        letters,
+        dead_letters,
         f"{row.seconds:.0f}",
         "yes" if row.holds else "NO",
     )

@@ -15,7 +15,7 @@ PAPER, EDGE, INK, LIMIT, REFUSED = "#fcfcfa", "#d8d8d2", "#3a3a3a", "#111111", "
 COLOURS = {"ours": "#1f6fb4", "sample": "#c2571a", "direct": "#6b7f22"}
 NAMES = {"ours": "ImageScribe"}
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-MOST_POINTS = 240
+MAX_POINTS = 240
 LINE = 19  # from one line of the legend to the next
 
 
@@ -124,6 +124,6 @@ def _joined(at: Callable[[float, float], str], points: Sequence[tuple[float, flo
 def _accepted(run: Run) -> list[tuple[float, float]]:
     """Return seconds since the first accepted call, and how many were accepted by then."""
     starts = run.calls.starts
-    every = max(1, len(starts) // MOST_POINTS)
+    every = max(1, len(starts) // MAX_POINTS)
     points = [(start - starts[0], float(number)) for number, start in enumerate(starts)]
     return [*points[::every], points[-1]]

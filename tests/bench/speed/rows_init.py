@@ -63,6 +63,7 @@ SETTINGS: Final = {
     "PRICE_PER_CALL_USD": "0.015",
     "BACKFILL_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/backfill",
     "JOBS_TABLE": "jobs",
+    "IMAGING_FUNCTION": "imaging",
 }
 
 

@@ -21,7 +21,7 @@ FEW: Final = 100
 MOST: Final = 10.0
 GROWTH: Final = 1.05  # more than that is not chance
 SERVICES: Final = ("DYNAMODB", "S3", "SQS", "EVENTBRIDGE", "SECRETS_MANAGER")
-MOST_SECONDS: Final = 3600.0
+MAX_SECONDS: Final = 3600.0
 LOW: Final = 30.0  # calls a minute
 WAITING: Final = 1500  # images
 WAITING_FROM: Final = 60.0
@@ -76,7 +76,7 @@ def waiting(bench: Bench) -> list[Measure]:
     with deployed(bench.cloud, Shape.OURS, limited(LOW)) as stack, _counted(bench, stack) as proxy:
         limit = Limit.steady(LOW)
         stack.hold()
-        work_off(stack, "finding", WAITING, bench.seed, limit, patience=WAITING_FROM)
+        work_off(stack, "slow-start", WAITING, bench.seed, limit, patience=WAITING_FROM)
         proxy.counted.clear()
         seen, since = stack.simulator.counts().calls, time.time()
         time.sleep(WAITING_SECONDS)
@@ -91,7 +91,7 @@ def waiting(bench: Bench) -> list[Measure]:
             "what a waiting backlog asks of AWS in a minute",
             f"{LOW:.0f} a minute, {WAITING:,} images, {WAITING_FROM:.0f} s after the start",
             f"{counted.total() / minutes:.0f} requests, {billed / minutes:.0f} billed seconds, "
-            f"{rounds:.0f} batches turned away",
+            f"{rounds:.0f} batches deferred",
             "",
             "",
             None,
@@ -103,7 +103,7 @@ def waiting(bench: Bench) -> list[Measure]:
 
 def _count(bench: Bench, stack: Stack, proxy: CountingProxy, images: int) -> dict[str, float]:
     proxy.counted.clear()
-    run = work_off(stack, "counted", images, bench.seed, Limit.steady(FAST), patience=MOST_SECONDS)
+    run = work_off(stack, "counted", images, bench.seed, Limit.steady(FAST), patience=MAX_SECONDS)
     return {name: count / run.images for name, count in proxy.counted.items()}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from tests.bench.throttle.batches import Batches
 from tests.bench.throttle.endpoint import (
     LATENCY,
     FixedWindow,
@@ -17,7 +17,7 @@ from tests.bench.throttle.endpoint import (
     TokenBucket,
     Unlimited,
 )
-from tests.bench.throttle.world import Controller, World
+from tests.bench.throttle.world import World
 
 IDLE_BETWEEN = 3600.0  # s between the run that finds a limit and the one that knows it
 CHANGES = ((60.0, 5.0), (120.0, 10.0))  # s, and calls a second from then on
@@ -57,14 +57,14 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of a run; shares are of the limit, `receives`, `writes` and `billed` seconds for each image."""
+    """What came of a run; shares are of the limit, `receives`, `requests` and `billed` seconds for each image."""
 
     share: float
     second_half: float
     refused: float
     recovered: float
     receives: float
-    writes: float
+    requests: float
     billed: float
     seconds: float
 
@@ -109,18 +109,19 @@ UNSEEN = [
 ]
 
 
-def run(scenario: Scenario, make: Callable[[], Controller], seed: int) -> Figures:
-    """Work off the scenario's backlog with a new controller."""
+def run(scenario: Scenario, seed: int) -> Figures:
+    """Work off the scenario's backlog with a new throttle."""
     chance = random.Random(seed)
-    world = World(make(), _limit(scenario, chance), chance, scenario.invocations, scenario.jitter)
+    batches = Batches(seed=seed)
+    world = World(batches, _limit(scenario, chance), chance, scenario.invocations, scenario.jitter)
     if scenario.known:
         world.run(2 * max(scenario.pictures, 600))
         world.now += IDLE_BETWEEN
-        for record in (world.answers, world.starts, world.refusals, world.rates):
+        for record in (world.answers, world.starts, world.refusals):
             record.clear()
-    before, world.receives, world.busy, began = world.controller.writes(), 0, 0.0, world.now
+    before, world.receives, world.busy, began = batches.item.requests, 0, 0.0, world.now
     world.run(scenario.pictures, scenario.copies)
-    return _figures(world, scenario, world.controller.writes() - before, began)
+    return _figures(world, scenario, batches.item.requests - before, began)
 
 
 def median_of(runs: list[Figures]) -> Figures:
@@ -149,7 +150,7 @@ def _limit(scenario: Scenario, chance: random.Random) -> Limit:
     return Spurious(limit, set(), scenario.spurious, chance) if scenario.spurious else limit
 
 
-def _figures(world: World, scenario: Scenario, writes: int, began: float) -> Figures:
+def _figures(world: World, scenario: Scenario, requests: int, began: float) -> Figures:
     first, last = world.answers[0], world.answers[-1]
     middle = (first + last) / 2
     images = scenario.pictures + scenario.copies
@@ -159,7 +160,7 @@ def _figures(world: World, scenario: Scenario, writes: int, began: float) -> Fig
         refused=len(world.refusals) / len(world.starts),
         recovered=max(_recovered(world, *change) for change in CHANGES) if scenario.changes else 0.0,
         receives=world.receives / images,
-        writes=writes / images,
+        requests=requests / images,
         billed=world.busy / images,
         seconds=last - began,
     )

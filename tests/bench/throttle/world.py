@@ -11,24 +11,16 @@ from typing import Protocol
 
 from tests.bench.throttle.endpoint import LATENCY, REFUSAL, Limit
 
-REQUEST = 0.004  # s to DynamoDB, and the same back
 POLL = 0.03  # s until a message is received that is there for whoever is free
 LOOK = 1.0  # s between two looks where nothing happens, as the emulator does; on AWS a message is told of at once
-BEFORE, AFTER = 0.06, 0.1  # s of an invocation for its images before their calls and after they are answered
-LEASE = 5.0  # s after which, at most, a copy looks again whether its original is paid for
 
 type Steps[T] = Generator[float, None, T]  # yields seconds to let pass
 
 
 class Controller(Protocol):
-    """What an invocation asks; `place` tells processes apart, each of which may remember something.
-
-    `lead` takes a batch from its look-up to the end of its last image.
-    """
+    """What an invocation does with a batch; `place` tells processes apart, each of which may remember something."""
 
     def lead(self, world: World, place: int, batch: list[int]) -> Steps[None]: ...
-    def per_second(self) -> float: ...
-    def writes(self) -> int: ...
 
 
 @dataclass
@@ -58,7 +50,6 @@ class World:
     answers: list[float] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
-    rates: list[tuple[float, float]] = field(default_factory=list)
     receives: int = 0
     busy: float = 0.0
     free: list[int] = field(default_factory=list)
@@ -81,8 +72,6 @@ class World:
                 self.go(steps, next(steps))
             except StopIteration:
                 continue
-            if self.now - (self.rates[-1][0] if self.rates else -1) > 0.1:
-                self.rates.append((self.now, self.controller.per_second()))
             if self.now > 20_000:
                 break
 
@@ -118,7 +107,7 @@ class World:
         reset_at = self.limit.reset_at(self.now)
         self.refusals.append(self.now)
         self.unclaim(message)
-        yield REFUSAL
+        yield self.about(REFUSAL)
         return False, reset_at
 
     def late(self) -> float:
@@ -154,18 +143,3 @@ class World:
         self.busy += self.now - began
         self.free.append(place)
         self.is_woken = True
-
-
-class Item[S]:
-    """The item in DynamoDB: read whole, written on condition that its version is unchanged."""
-
-    def __init__(self, state: S) -> None:
-        self.state, self.version, self.writes = state, 0, 0
-
-    def write(self, state: S, seen_version: int) -> bool:
-        """Write unless the item was changed since; either way the caller then knows the item as it is."""
-        self.writes += 1
-        if self.version != seen_version:
-            return False
-        self.state, self.version = state, self.version + 1
-        return True

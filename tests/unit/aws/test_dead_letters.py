@@ -25,13 +25,6 @@ from tests.factories import stand_in
 from tests.unit.stage import CrashError, Stage, aws_error
 
 
-@pytest.fixture(params=["stage", "quick_stage"])
-def either(request: pytest.FixtureRequest) -> Stage:
-    """With moto's queues, and with those in memory."""
-    stage: Stage = request.getfixturevalue(request.param)
-    return stage
-
-
 def bury(stage: Stage, body: str, **attributes: str) -> None:
     stage.sqs.client.send_message(
         QueueUrl=stage.dead_letter_queue_url,
@@ -64,7 +57,7 @@ def came_back(stage: Stage) -> dict[str, dict[str, str]]:
 
 def staying(stage: Stage) -> dict[str, dict[str, str]]:
     stage.clock.sleep(0.01)
-    return {dead_letter.body: dead_letter.attributes for dead_letter in stage.letters()}
+    return {dead_letter.body: dead_letter.attributes for dead_letter in stage.take_dead_letters()}
 
 
 # ── Which come back ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -72,7 +65,7 @@ def staying(stage: Stage) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("reason", ["transient", "aws", "crash"])
 def test_what_passes_by_itself_comes_back_as_new_and_counted(either: Stage, reason: str) -> None:
-    bury(either, "cat", reason=reason, detail="as it was", renewals="4")
+    bury(either, "cat", reason=reason, detail="as it was", requeues="4")
     assert redrive(either) == {Reason(reason): 1}
     assert came_back(either) == {"cat": {"redrives": "1"}}
     assert staying(either) == {}
@@ -106,7 +99,7 @@ def test_a_dead_letter_that_a_person_sends_back_has_all_its_redrives_again(eithe
 
 
 def test_what_the_queue_itself_gave_up_is_taken_for_a_crash_and_comes_back(either: Stage) -> None:
-    bury(either, "cat", renewals="1")
+    bury(either, "cat", requeues="1")
     assert redrive(either) == {Reason.CRASH: 1}
     assert came_back(either) == {"cat": {"redrives": "1"}}
 
@@ -179,11 +172,11 @@ def test_no_more_come_back_at_once_than_were_asked_for_and_the_others_can_be_see
     assert len(staying(either)) == 43
 
 
-def test_ten_are_received_sent_and_deleted_with_three_requests(quick_stage: Stage) -> None:
+def test_ten_are_received_sent_and_deleted_with_three_requests(stage: Stage) -> None:
     for number in range(100):
-        bury(quick_stage, f"cat {number}", reason="transient", detail="")
-    assert redrive(quick_stage) == {Reason.TRANSIENT: 100}
-    requests = Counter(name for name, _parameters in quick_stage.sqs.heard)
+        bury(stage, f"cat {number}", reason="transient", detail="")
+    assert redrive(stage) == {Reason.TRANSIENT: 100}
+    requests = Counter(name for name, _parameters in stage.sqs.heard)
     assert requests == {"receive_message": 10, "send_message_batch": 10, "delete_message_batch": 10}
 
 
@@ -197,34 +190,34 @@ def take_time(stage: Stage, seconds: float, *requests: str) -> None:
         stage.sqs.before[name] = lambda _parameters: stage.clock.sleep(seconds)
 
 
-def test_a_slow_run_doubles_none_and_says_that_there_is_more(quick_stage: Stage) -> None:
+def test_a_slow_run_doubles_none_and_says_that_there_is_more(stage: Stage) -> None:
     for number in range(1_000):
-        bury(quick_stage, f"cat {number}", reason="transient", detail="")
-    take_time(quick_stage, 0.5, "receive_message", "send_message_batch", "delete_message_batch")
+        bury(stage, f"cat {number}", reason="transient", detail="")
+    take_time(stage, 0.5, "receive_message", "send_message_batch", "delete_message_batch")
     runs, total = 0, 0
     more = True
     while more:
-        redriven = by_the_stages_clock(quick_stage).redrive(lambda each: each.is_retryable(inf), 1_000)
+        redriven = by_the_stages_clock(stage).redrive(lambda each: each.is_retryable(inf), 1_000)
         runs, total, more = runs + 1, total + redriven.by_reason.total(), redriven.more
     assert (total, runs > 1) == (1_000, True)
-    sent = bodies_on(quick_stage, quick_stage.upload_queue_url)
+    sent = bodies_on(stage, stage.upload_queue_url)
     assert len(sent) == len(set(sent)) == 1_000
 
 
-def test_none_shows_up_in_the_run_that_has_received_it_and_all_are_seen_after_it(quick_stage: Stage) -> None:
+def test_none_shows_up_in_the_run_that_has_received_it_and_all_are_seen_after_it(stage: Stage) -> None:
     for number in range(500):
-        bury(quick_stage, f"dog {number}", reason="malformed", detail="")
-    take_time(quick_stage, 1.5, "receive_message", "change_message_visibility_batch")
+        bury(stage, f"dog {number}", reason="malformed", detail="")
+    take_time(stage, 1.5, "receive_message", "change_message_visibility_batch")
     asked: list[str] = []
 
     def comes_back(dead_letter: DeadLetter) -> bool:
         asked.append(dead_letter.message_id)
         return False
 
-    redriven = by_the_stages_clock(quick_stage).redrive(comes_back, 100)
+    redriven = by_the_stages_clock(stage).redrive(comes_back, 100)
     assert redriven == Redriven(Counter(), more=True)
     assert len(asked) == len(set(asked)) < 500
-    assert len(staying(quick_stage)) == 500
+    assert len(staying(stage)) == 500
 
 
 def test_large_messages_are_divided_among_requests(either: Stage) -> None:
@@ -239,13 +232,13 @@ def batches(stage: Stage, name: str) -> list[list[Mapping[str, Any]]]:
     return [parameters["Entries"] for heard, parameters in stage.sqs.heard if heard == name]
 
 
-def test_one_that_is_too_large_to_be_sent_again_stays_and_keeps_no_other(quick_stage: Stage) -> None:
-    bury(quick_stage, "cat", reason="transient", detail="")
-    bury(quick_stage, "x" * 1_048_570)
-    bury(quick_stage, "dog", reason="transient", detail="")
-    assert redrive(quick_stage) == {Reason.TRANSIENT: 2}
-    assert set(came_back(quick_stage)) == {"cat", "dog"}
-    assert [body[0] for body in staying(quick_stage)] == ["x"]
+def test_one_that_is_too_large_to_be_sent_again_stays_and_keeps_no_other(stage: Stage) -> None:
+    bury(stage, "cat", reason="transient", detail="")
+    bury(stage, "x" * 1_048_570)
+    bury(stage, "dog", reason="transient", detail="")
+    assert redrive(stage) == {Reason.TRANSIENT: 2}
+    assert set(came_back(stage)) == {"cat", "dog"}
+    assert [body[0] for body in staying(stage)] == ["x"]
 
 
 # ── What fails in the middle ─────────────────────────────────────────────────────────────────────────────────────────
@@ -256,65 +249,65 @@ def refuse(stage: Stage, action: str, *numbers: int) -> None:
     stage.sqs.client.refuses = lambda asked, entry: asked == action and int(entry["Id"]) in numbers
 
 
-def test_an_entry_that_was_not_sent_is_not_deleted_and_is_shown_again(quick_stage: Stage) -> None:
+def test_an_entry_that_was_not_sent_is_not_deleted_and_is_shown_again(stage: Stage) -> None:
     for number in range(10):
-        bury(quick_stage, str(number), reason="transient", detail="503")
-    refuse(quick_stage, "SendMessageBatch", 3, 7)
-    redriven = quick_stage.dead_letters().redrive(lambda each: each.is_retryable(inf), 100)
+        bury(stage, str(number), reason="transient", detail="503")
+    refuse(stage, "SendMessageBatch", 3, 7)
+    redriven = stage.dead_letters().redrive(lambda each: each.is_retryable(inf), 100)
     assert redriven == Redriven(Counter({Reason.TRANSIENT: 8}), more=True)
-    assert sorted(came_back(quick_stage)) == [str(number) for number in range(10) if number not in (3, 7)]
-    assert staying(quick_stage) == {body: {"reason": "transient", "detail": "503"} for body in "37"}
+    assert sorted(came_back(stage)) == [str(number) for number in range(10) if number not in (3, 7)]
+    assert staying(stage) == {body: {"reason": "transient", "detail": "503"} for body in "37"}
 
 
-def test_a_dead_letter_that_cannot_be_given_its_reason_stays_without_it(quick_stage: Stage) -> None:
-    bury(quick_stage, "cat", redrives="3")
-    refuse(quick_stage, "SendMessageBatch", 0)
-    assert redrive(quick_stage) == {}
-    assert staying(quick_stage) == {"cat": {"redrives": "3"}}
+def test_a_dead_letter_that_cannot_be_given_its_reason_stays_without_it(stage: Stage) -> None:
+    bury(stage, "cat", redrives="3")
+    refuse(stage, "SendMessageBatch", 0)
+    assert redrive(stage) == {}
+    assert staying(stage) == {"cat": {"redrives": "3"}}
 
 
-def test_an_entry_that_was_not_deleted_is_reported_and_comes_twice(quick_stage: Stage) -> None:
+def test_an_entry_that_was_not_deleted_is_reported_and_comes_twice(stage: Stage) -> None:
     for number in range(12):
-        bury(quick_stage, str(number), reason="transient", detail="")
-    refuse(quick_stage, "DeleteMessageBatch", 4)
+        bury(stage, str(number), reason="transient", detail="")
+    refuse(stage, "DeleteMessageBatch", 4)
     with pytest.raises(NotDeletedError, match=r"did not delete 1 of 10 dead letters \(message-\d+: InternalError\)"):
-        redrive(quick_stage)
-    quick_stage.sqs.client.refuses = lambda _action, _entry: False
-    assert redrive(quick_stage) == {Reason.TRANSIENT: 3}
-    assert sorted(bodies_on(quick_stage, quick_stage.upload_queue_url), key=int) == [
+        redrive(stage)
+    stage.sqs.client.refuses = lambda _action, _entry: False
+    assert redrive(stage) == {Reason.TRANSIENT: 3}
+    assert sorted(bodies_on(stage, stage.upload_queue_url), key=int) == [
         *("0", "1", "2", "3", "4", "4"),
         *(str(number) for number in range(5, 12)),
     ]
-    assert staying(quick_stage) == {}
+    assert staying(stage) == {}
 
 
 @pytest.mark.parametrize("request_name", ["send_message_batch", "delete_message_batch"])
-def test_where_a_request_fails_all_that_are_held_are_shown_at_once(quick_stage: Stage, request_name: str) -> None:
+def test_where_a_request_fails_all_that_are_held_are_shown_at_once(stage: Stage, request_name: str) -> None:
     for number in range(30):
-        bury(quick_stage, f"dog {number}", reason="malformed", detail="")
-    bury(quick_stage, "cat", reason="transient", detail="")
-    quick_stage.sqs.failing[request_name] = aws_error("InternalError")
+        bury(stage, f"dog {number}", reason="malformed", detail="")
+    bury(stage, "cat", reason="transient", detail="")
+    stage.sqs.failing[request_name] = aws_error("InternalError")
     with pytest.raises(ClientError):
-        redrive(quick_stage)
-    assert len(staying(quick_stage)) == 31
+        redrive(stage)
+    assert len(staying(stage)) == 31
 
 
-def test_a_crash_while_dead_letters_are_sent_back_makes_duplicates_and_loses_nothing(quick_stage: Stage) -> None:
+def test_a_crash_while_dead_letters_are_sent_back_makes_duplicates_and_loses_nothing(stage: Stage) -> None:
     for number in range(10):
-        bury(quick_stage, str(number), reason="transient", detail="")
+        bury(stage, str(number), reason="transient", detail="")
 
     def die(_parameters: object) -> None:
-        quick_stage.sqs.is_gone = True
+        stage.sqs.is_gone = True
         raise CrashError
 
-    quick_stage.sqs.before["delete_message_batch"] = die
+    stage.sqs.before["delete_message_batch"] = die
     with pytest.raises(CrashError):
-        redrive(quick_stage)
-    quick_stage.sqs.is_gone = False
-    assert len(came_back(quick_stage)) == 10
-    assert staying(quick_stage) == {}  # nobody was there to show them
-    quick_stage.clock.sleep(VISIBILITY_SECONDS)
-    assert len(staying(quick_stage)) == 10
+        redrive(stage)
+    stage.sqs.is_gone = False
+    assert len(came_back(stage)) == 10
+    assert staying(stage) == {}  # nobody was there to show them
+    stage.clock.sleep(VISIBILITY_SECONDS)
+    assert len(staying(stage)) == 10
 
 
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -348,32 +341,32 @@ def test_a_reading_only_receives_and_hides_nothing(either: Stage) -> None:
     assert staying(either)["by SQS"] == {"redrives": "1"}
 
 
-def test_each_is_counted_once_though_it_is_received_often(quick_stage: Stage) -> None:
-    quick_stage.sqs.client.random = Random(1)  # as SQS, which keeps no order
+def test_each_is_counted_once_though_it_is_received_often(stage: Stage) -> None:
+    stage.sqs.client.random = Random(1)  # as SQS, which keeps no order
     for number in range(40):
-        bury(quick_stage, str(number), reason="transient" if number % 2 else "malformed", detail="")
-    read = quick_stage.dead_letters().read(1_000)
-    received = 10 * quick_stage.sqs.count("receive_message")
+        bury(stage, str(number), reason="transient" if number % 2 else "malformed", detail="")
+    read = stage.dead_letters().read(1_000)
+    received = 10 * stage.sqs.count("receive_message")
     assert len(read) <= 40 < received
     assert len(read) > 30  # a sample, where nothing is hidden
-    assert len(quick_stage.dead_letters().read(12)) == 12
+    assert len(stage.dead_letters().read(12)) == 12
 
 
-def test_a_reading_ends_though_the_queue_always_has_something_new(quick_stage: Stage) -> None:
+def test_a_reading_ends_though_the_queue_always_has_something_new(stage: Stage) -> None:
     numbers = count()
 
     def bury_another(_parameters: object) -> None:
-        quick_stage.clock.sleep(1)
-        quick_stage.sqs.client.queue(quick_stage.dead_letter_queue_url).clear()
-        bury(quick_stage, str(next(numbers)), reason="aws", detail="")
+        stage.clock.sleep(1)
+        stage.sqs.client.queue(stage.dead_letter_queue_url).clear()
+        bury(stage, str(next(numbers)), reason="aws", detail="")
 
-    quick_stage.sqs.before["receive_message"] = bury_another
-    assert 0 < len(by_the_stages_clock(quick_stage).read(1_000_000)) < 10
+    stage.sqs.before["receive_message"] = bury_another
+    assert 0 < len(by_the_stages_clock(stage).read(1_000_000)) < 10
 
 
-def test_an_empty_queue_is_read_once(quick_stage: Stage) -> None:
-    assert quick_stage.dead_letters().read(100) == []
-    assert quick_stage.sqs.count("receive_message") == 1
+def test_an_empty_queue_is_read_once(stage: Stage) -> None:
+    assert stage.dead_letters().read(100) == []
+    assert stage.sqs.count("receive_message") == 1
 
 
 # ── Discarding ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -388,9 +381,9 @@ def test_dead_letters_that_have_become_pointless_are_deleted_and_the_others_left
     assert came_back(either) == {}
 
 
-def test_one_that_was_not_discarded_is_reported(quick_stage: Stage) -> None:
-    bury(quick_stage, "cat", reason="unreadable", detail="")
-    refuse(quick_stage, "DeleteMessageBatch", 0)
+def test_one_that_was_not_discarded_is_reported(stage: Stage) -> None:
+    bury(stage, "cat", reason="unreadable", detail="")
+    refuse(stage, "DeleteMessageBatch", 0)
     with pytest.raises(NotDeletedError):
-        quick_stage.dead_letters().discard(lambda each: each.body == "cat", 100)
-    assert list(staying(quick_stage)) == ["cat"]
+        stage.dead_letters().discard(lambda each: each.body == "cat", 100)
+    assert list(staying(stage)) == ["cat"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imagescribe.aws.eventbridge import Announcements, ImageDescribed
+from imagescribe.aws.eventbridge import Announcements
+from imagescribe.model.announcements import Announcement, DetailType
 from tests.factories import make_upload, stand_in, unique
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class CountingBus:
         return {"FailedEntryCount": sum(refused), "Entries": entries}
 
 
-def described(number: int, prompt: str = "a cat") -> ImageDescribed:
-    return ImageDescribed(make_upload(key=f"cat-{number}.png"), prompt)
+def described(number: int, prompt: str = "a cat") -> Announcement:
+    return Announcement(DetailType.DESCRIBED, make_upload(key=f"cat-{number}.png"), {"prompt": prompt})
 
 
 @pytest.mark.parametrize("version_id", [None, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"])
@@ -45,12 +46,16 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
     eventbridge.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
 
     upload = make_upload(key="holiday photos/Café 🦊.png", version_id=version_id)
-    assert Announcements(eventbridge).send([ImageDescribed(upload, 'It\'s "quoted", 5 % 写真')]) == [None]
+    announcement = Announcement(
+        DetailType.DESCRIBED, upload, {"prompt": 'It\'s "quoted", 5 % 写真', "model": "pixtral-12b"}
+    )
+    assert Announcements(eventbridge).send([announcement]) == [None]
 
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     event = json.loads(message["Body"])
     assert (event["source"], event["detail-type"]) == ("imagescribe", "Image Described")
     assert event["detail"] == {
+        "schema_version": 1,
         "image": "s3://imagescribe-test/holiday photos/Café 🦊.png",
         "bucket": upload.bucket,
         "key": upload.key,
@@ -59,6 +64,7 @@ def test_a_described_image_is_announced_with_all_that_is_known_of_it(
         "size": upload.size,
         "sequencer": upload.sequencer,
         "prompt": 'It\'s "quoted", 5 % 写真',
+        "model": "pixtral-12b",
     }
     eventbridge.remove_targets(Rule=rule, Ids=["queue"])
 

@@ -15,7 +15,15 @@ from botocore.response import StreamingBody
 from requests import Request
 from requests.sessions import Session
 
-from imagescribe.aws.s3 import HEAD_BYTES, URL_LIFE_SECONDS, ObjectHead, Objects, image_type, skip_reason
+from imagescribe.aws.s3 import (
+    HEAD_BYTES,
+    MAX_SOURCE_BYTES,
+    URL_LIFE_SECONDS,
+    ObjectHead,
+    Objects,
+    rendered_from,
+    skip_reason,
+)
 from imagescribe.errors import OutOfTimeError
 from imagescribe.model.tags import TagState
 from tests.factories import Clock, make_deletion, make_picture, make_upload, unique
@@ -188,36 +196,43 @@ def test_a_look_sees_an_overwrite_and_a_deletion(objects: Objects, s3: S3Client,
 # ── Fit for the endpoint ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("form", "kind"), [("JPEG", "jpeg"), ("PNG", "png"), ("WEBP", "webp")])
-def test_what_the_endpoint_takes_is_known_by_its_first_bytes(form: str, kind: str) -> None:
+def head_of(content: bytes, size: int | None = None) -> ObjectHead:
+    return ObjectHead("etag", len(content) if size is None else size, None, content[:HEAD_BYTES])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_what_the_endpoint_takes_goes_to_it_as_it_is_up_to_its_limit(form: str) -> None:
     picture = make_picture(form=form)
-    assert image_type(picture[:HEAD_BYTES]) == kind
-    assert skip_reason(ObjectHead("etag", len(picture), None, picture[:HEAD_BYTES]), max_bytes=len(picture)) is None
+    head = head_of(picture)
+    assert skip_reason(head, max_bytes=len(picture)) is None
+    assert rendered_from(head, max_bytes=len(picture)) is None
+    assert skip_reason(head, max_bytes=len(picture) - 1) is None
+    assert rendered_from(head, max_bytes=len(picture) - 1) == form.lower()
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF"])
-def test_other_pictures_are_not_taken(form: str) -> None:
-    assert image_type(make_picture(form=form)[:HEAD_BYTES]) is None
+def test_other_pictures_are_rendered(form: str) -> None:
+    head = head_of(make_picture(form=form))
+    assert skip_reason(head, max_bytes=10**6) is None
+    assert rendered_from(head, max_bytes=10**6) == form.lower()
 
 
-@pytest.mark.parametrize(
-    "head", [b"", b"\xff\xd8", b"\x89PNG", b"RIFF", b"RIFF....WAVE", b"hello, I am a .jpg", b"<svg>", b"%PDF-1.7"]
-)
-def test_what_is_no_picture_is_unfit_whatever_it_is_called(head: bytes) -> None:
-    reason = skip_reason(ObjectHead("etag", 100, None, head), max_bytes=1000)
-    assert reason is not None
-    assert "not a JPEG, PNG or WebP" in reason
+def test_what_is_no_picture_is_unfit_whatever_it_is_called() -> None:
+    reason = skip_reason(head_of(b"hello, I am a .jpg"), max_bytes=1000)
+    assert reason == "not an image of a known kind (by its first bytes)"
 
 
 def test_an_empty_object_is_unfit() -> None:
-    assert skip_reason(ObjectHead("etag", 0, None, b""), max_bytes=1000) == "the object is empty"
+    assert skip_reason(head_of(b""), max_bytes=1000) == "the object is empty"
 
 
-def test_an_image_is_unfit_from_one_byte_over_the_limit() -> None:
-    head = make_picture()[:HEAD_BYTES]
-    assert skip_reason(ObjectHead("etag", 10_485_760, None, head), max_bytes=10_485_760) is None
-    reason = skip_reason(ObjectHead("etag", 10_485_761, None, head), max_bytes=10_485_760)
-    assert reason == "10,485,761 bytes, and MaxImageBytes is 10,485,760"
+def test_of_an_object_that_is_too_large_no_rendition_is_made() -> None:
+    picture = make_picture()
+    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES), max_bytes=1000) is None
+    reason = skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes=1000)
+    assert reason == "200,000,001 bytes, and no more than 200,000,000 are converted"
+    # An endpoint that takes as much gets it as it is.
+    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes=10**9) is None
 
 
 # ── Presign ──────────────────────────────────────────────────────────────────────────────────────────────────────────

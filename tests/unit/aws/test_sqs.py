@@ -36,11 +36,11 @@ class Queues:
     dead_letter_url: str
     queue: UploadQueue
 
-    def deliver(self, receives: int = 1, attributes: Mapping[str, str] | None = None) -> Delivery:
+    def deliver(self, receive_count: int = 1, attributes: Mapping[str, str] | None = None) -> Delivery:
         """Send a message and receive it as Lambda does; it is said to have been received so often."""
         self.client.send_message(QueueUrl=self.url, MessageBody=BODY)
         (message,) = self.client.receive_message(QueueUrl=self.url, VisibilityTimeout=600)["Messages"]
-        record = sqs_record(message["Body"], receives, attributes) | {
+        record = sqs_record(message["Body"], receive_count, attributes) | {
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
         }
@@ -75,7 +75,7 @@ def queues(sqs: SQSClient, clock: Clock) -> Queues:
 
 
 def test_a_record_is_read_as_lambda_gives_it() -> None:
-    record = sqs_record(BODY, receives=3, attributes={"requeues": "2"})
+    record = sqs_record(BODY, receive_count=3, attributes={"requeues": "2"})
     delivery = Delivery.from_record(record)
     assert delivery == Delivery(record["messageId"], record["receiptHandle"], BODY, 3, {"requeues": "2"})
 
@@ -87,13 +87,13 @@ def test_a_binary_attribute_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("receives", "attributes", "is_first"),
+    ("receive_count", "attributes", "is_first"),
     [(1, {}, True), (2, {}, False), (1, {"requeues": "1"}, False), (1, {"redrives": "1"}, False)],
 )
 def test_only_a_delivery_that_nobody_can_have_had_before_is_the_first(
-    receives: int, attributes: dict[str, str], is_first: bool
+    receive_count: int, attributes: dict[str, str], is_first: bool
 ) -> None:
-    assert Delivery.from_record(sqs_record(BODY, receives, attributes)).is_first is is_first
+    assert Delivery.from_record(sqs_record(BODY, receive_count, attributes)).is_first is is_first
 
 
 # ── What is done with it ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,23 +120,23 @@ def test_a_deferred_message_stays_in_the_queue_and_is_not_seen_until_its_time(
 def test_no_wait_is_longer_than_sqs_allows(queues: Queues, clock: Clock) -> None:
     queues.queue.defer([(queues.deliver(), Deferred(clock.now + 10**9, "paused"))])
     assert queues.count("invisible") == 1
-    renewed = queues.deliver(RECEIVES_BEFORE_REQUEUE)
-    assert queues.queue.acknowledge(renewed, Deferred(clock.now + 10**9, "paused"))
+    requeued = queues.deliver(RECEIVES_BEFORE_REQUEUE)
+    assert queues.queue.acknowledge(requeued, Deferred(clock.now + 10**9, "paused"))
     assert queues.count("delayed") == 1
 
 
-@pytest.mark.parametrize("receives", range(1, RECEIVES_BEFORE_REQUEUE))
-def test_a_message_is_not_sent_afresh_before_it_has_waited_often(receives: int, queues: Queues, clock: Clock) -> None:
-    assert not queues.queue.acknowledge(queues.deliver(receives), Deferred(clock.now, "429"))
+@pytest.mark.parametrize("receive_count", range(1, RECEIVES_BEFORE_REQUEUE))
+def test_a_message_is_not_requeued_before_it_has_waited_often(receive_count: int, queues: Queues, clock: Clock) -> None:
+    assert not queues.queue.acknowledge(queues.deliver(receive_count), Deferred(clock.now, "429"))
     assert queues.count("invisible") == 1
     assert queues.count("visible") == 0
 
 
-@pytest.mark.parametrize("receives", [RECEIVES_BEFORE_REQUEUE, RECEIVES_BEFORE_REQUEUE + 5])
+@pytest.mark.parametrize("receive_count", [RECEIVES_BEFORE_REQUEUE, RECEIVES_BEFORE_REQUEUE + 5])
 def test_a_message_that_waited_often_is_sent_afresh_so_that_waiting_makes_no_dead_letter(
-    receives: int, queues: Queues, clock: Clock
+    receive_count: int, queues: Queues, clock: Clock
 ) -> None:
-    delivery = queues.deliver(receives, {"requeues": "7", "redrives": "1"})
+    delivery = queues.deliver(receive_count, {"requeues": "7", "redrives": "1"})
     assert queues.queue.acknowledge(delivery, Deferred(clock.now, "429"))
     (message,) = queues.client.receive_message(
         QueueUrl=queues.url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]

@@ -27,8 +27,8 @@ def admitted(stack: StackInMoto, *records: dict[str, Any]) -> list[Any]:
     return Gate(stack.jobs, stack.dynamodb, stack.outputs["CatalogTableName"]).admitted(records)
 
 
-def record_of(upload: Upload, job: str = "bf-1", receives: int = 1) -> dict[str, Any]:
-    return sqs_record(upload_body(upload, "imagescribe.backfill", job), receives)
+def record_of(upload: Upload, job: str = "bf-1", receive_count: int = 1) -> dict[str, Any]:
+    return sqs_record(upload_body(upload, "imagescribe.backfill", job), receive_count)
 
 
 def has_record(stack: StackInMoto, upload: Upload) -> bool:
@@ -66,11 +66,11 @@ def test_an_image_that_waited_for_a_stopped_job_is_as_it_was_before(stack: Stack
     stack.record(waiting, Status.WAITING)
     stack.record(described, Status.DESCRIBED)
     stack.record(make_upload(bucket=stack.bucket, key="newer.png", sequencer="0063A1"), Status.WAITING)
-    assert admitted(stack, *(record_of(each, receives=2) for each in (waiting, described, newer))) == []
+    assert admitted(stack, *(record_of(each, receive_count=2) for each in (waiting, described, newer))) == []
     assert [has_record(stack, each) for each in (waiting, described, newer)] == [False, True, True]
 
 
 def test_what_is_described_again_is_led_to_its_end_once_it_is_begun_with(stack: StackInMoto) -> None:
     stack.jobs.add(Job("bf-1", Phase.CANCELLED, selection=Selection(described_before="2026-11-01")))
-    begun, unbegun = record_of(make_upload(), receives=2), record_of(make_upload())
-    assert admitted(stack, begun, unbegun) == [begun]
+    opened, unopened = record_of(make_upload(), receive_count=2), record_of(make_upload())
+    assert admitted(stack, opened, unopened) == [opened]

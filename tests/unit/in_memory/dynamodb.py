@@ -65,6 +65,16 @@ class InMemoryDynamoDB:
             table.pop(key, None)
             return {}
 
+    def query(self, **request: Any) -> dict[str, Any]:
+        """Query an index whose range key stands last in the condition."""
+        condition = request["KeyConditionExpression"]
+        range_key = condition.rpartition("AND")[2].split()[0]
+        with self._lock:
+            items = list(self._table(request["TableName"]).values())
+        found = [item for item in items if _Reader(condition, request, item).condition()]
+        found.sort(key=lambda item: str(item[range_key]))
+        return {"Items": [_marshal(item) for item in found[: request.get("Limit")]]}
+
     def _table(self, name: str) -> dict[str, dict[str, Any]]:
         return self.tables.setdefault(name, {})
 

@@ -32,7 +32,7 @@ class InMemoryS3:
     stacks: dict[tuple[str, str], list[Stored]] = field(default_factory=dict)
     _versions: int = 0
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> dict[str, Any]:
         stored = self._push(Bucket, Key, Body)
         return {"ETag": f'"{stored.etag}"'} | ({"VersionId": stored.version_id} if stored.version_id else {})
 
@@ -59,8 +59,11 @@ class InMemoryS3:
         Key: str,
         Range: str | None = None,
         VersionId: str | None = None,
+        IfMatch: str | None = None,
     ) -> dict[str, Any]:
         stored = self._find(Bucket, Key, VersionId, "GetObject", "NoSuchKey")
+        if IfMatch not in (None, stored.etag):
+            raise _error("PreconditionFailed", "GetObject")
         content = stored.content or b""
         answer = self.head_object(Bucket=Bucket, Key=Key, VersionId=VersionId)
         if Range is not None:

@@ -21,7 +21,7 @@ class Message:
     attributes: Mapping[str, Any]
     visible_at: float
     message_id: str = field(default_factory=lambda: f"message-{next(_numbers)}")
-    receives: int = 0
+    receive_count: int = 0
     receipt_handle: str = ""
     sent_at: float = 0.0
 
@@ -132,22 +132,26 @@ class InMemorySQS:
 
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:
         self._let_fall(QueueUrl)
-        visible = [message for message in self.queue(QueueUrl) if message.visible_at <= self.clock()]
-        return {"Attributes": dict.fromkeys(AttributeNames, str(len(visible)))}
+        visible = sum(message.visible_at <= self.clock() for message in self.queue(QueueUrl))
+        counts = {
+            "ApproximateNumberOfMessages": visible,
+            "ApproximateNumberOfMessagesNotVisible": len(self.queue(QueueUrl)) - visible,
+        }
+        return {"Attributes": {name: str(counts.get(name, 0)) for name in AttributeNames}}
 
     def queue(self, url: str) -> list[Message]:
         return self.queues.setdefault(url, [])
 
     def _receive(self, message: Message, visible_at: float) -> dict[str, Any]:
-        message.receives += 1
+        message.receive_count += 1
         message.visible_at = visible_at
-        message.receipt_handle = f"{message.message_id}/{message.receives}"
+        message.receipt_handle = f"{message.message_id}/{message.receive_count}"
         return {
             "MessageId": message.message_id,
             "ReceiptHandle": message.receipt_handle,
             "Body": message.body,
             "Attributes": {
-                "ApproximateReceiveCount": str(message.receives),
+                "ApproximateReceiveCount": str(message.receive_count),
                 "SentTimestamp": str(int(message.sent_at * 1000)),
             },
             "MessageAttributes": dict(message.attributes),
@@ -158,7 +162,7 @@ class InMemorySQS:
             return
         most, net = self.nets[url]
         queue = self.queue(url)
-        for message in [each for each in queue if each.receives >= most and each.visible_at <= self.clock()]:
+        for message in [each for each in queue if each.receive_count >= most and each.visible_at <= self.clock()]:
             queue.remove(message)
             self.send_message(QueueUrl=net, MessageBody=message.body, MessageAttributes=message.attributes)
 

@@ -346,7 +346,7 @@ def test_retry(run: Run, deployed: StackInMoto, status: Status) -> None:
         f"{upload.image} is on its way. `imagescribe get {upload.image}` shows what becomes of it."
     )
     assert deployed.sent_upload().sequencer > upload.sequencer
-    assert deployed.letters() == []
+    assert deployed.dead_letters() == []
 
 
 def test_retry_as_json(run: Run, deployed: StackInMoto) -> None:

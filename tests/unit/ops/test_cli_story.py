@@ -187,7 +187,7 @@ def test_a_retry_of_many_asks_and_sends_them_with_their_dead_letters_gone(deploy
     assert "3 images would be retried, for $0.04 at the most." in run("retry", "--prefix", "a/", ends_with=1).stderr
     assert ask("retry", "--prefix", f"s3://{deployed.bucket}/a/", "--yes") == {"retried": 2, "more": False}
     assert len(deployed.sent()) == 2
-    assert [letter.body for letter in deployed.letters()] == ["no JSON"]
+    assert [letter.body for letter in deployed.dead_letters()] == ["no JSON"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.stack import Connection, QueueDepth
 from imagescribe_ops.standing import Intake, MappingState, why_nothing_happens
 from tests.factories import eventbridge_body, make_upload, s3_notification_body
-from tests.unit.stack_in_moto import Clients, Letter, StackInMoto, make_stack
+from tests.unit.stack_in_moto import Clients, QueuedMessage, StackInMoto, make_stack
 
 PRICE = 0.015
 
@@ -245,9 +245,9 @@ def test_status_moves_no_dead_letter_sends_none_again_and_hides_none(stack: Stac
     operations = stack.operations()
     assert [operations.status().dead_letters_by_reason for _ in range(3)] == [{"malformed": 1, "crash": 1}] * 3
     assert stack.message_ids("DeadLetterQueueUrl") == before
-    assert stack.letters() == [
-        Letter("x", {"reason": "malformed", "detail": "no JSON", "redrives": "2"}),
-        Letter("SQS put it there", {"redrives": "1"}),
+    assert stack.dead_letters() == [
+        QueuedMessage("x", {"reason": "malformed", "detail": "no JSON", "redrives": "2"}),
+        QueuedMessage("SQS put it there", {"redrives": "1"}),
     ]
 
 
@@ -256,7 +256,7 @@ def test_only_so_many_dead_letters_are_read(stack: StackInMoto, monkeypatch: pyt
     for number in range(25):
         stack.bury(str(number), reason="transient")
     assert stack.operations().status().dead_letters_by_reason == {"transient": 7}
-    assert len(stack.letters()) == 25  # none is hidden
+    assert len(stack.dead_letters()) == 25  # none is hidden
 
 
 # ── Redrive ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,8 +267,8 @@ def test_redrive_sends_back_the_dead_letters_of_one_reason(stack: StackInMoto) -
     stack.bury("two", reason="unreadable", detail="<html>", redrives="3")
     assert stack.operations().redrive(Reason.TRANSIENT) == Redriven(Counter({Reason.TRANSIENT: 1}), more=False)
     # Its count starts anew, so that it may come back by itself three times again.
-    assert stack.sent() == [Letter("one", {"redrives": "0"})]
-    assert stack.letters() == [Letter("two", {"reason": "unreadable", "detail": "<html>", "redrives": "3"})]
+    assert stack.sent() == [QueuedMessage("one", {"redrives": "0"})]
+    assert stack.dead_letters() == [QueuedMessage("two", {"reason": "unreadable", "detail": "<html>", "redrives": "3"})]
 
 
 def test_redrive_of_all_sends_back_what_would_never_come_back_by_itself(stack: StackInMoto) -> None:
@@ -277,14 +277,14 @@ def test_redrive_of_all_sends_back_what_would_never_come_back_by_itself(stack: S
     stack.bury("SQS put it there")
     sent = Counter(dict.fromkeys(Reason, 1) | {Reason.CRASH: 2})
     assert stack.operations().redrive(None) == Redriven(sent, more=False)
-    assert {letter.body for letter in stack.sent()} == {*Reason, "SQS put it there"}
-    assert stack.letters() == []
+    assert {message.body for message in stack.sent()} == {*Reason, "SQS put it there"}
+    assert stack.dead_letters() == []
 
 
 def test_redrive_where_there_is_none_of_the_reason(stack: StackInMoto) -> None:
     stack.bury("x", reason="aws")
     assert stack.operations().redrive(Reason.CRASH) == Redriven(Counter(), more=False)
-    assert (len(stack.letters()), stack.sent()) == (1, [])
+    assert (len(stack.dead_letters()), stack.sent()) == (1, [])
 
 
 def test_redrive_sends_back_no_more_than_so_many_at_once(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +292,7 @@ def test_redrive_sends_back_no_more_than_so_many_at_once(stack: StackInMoto, mon
     for number in range(8):
         stack.bury(str(number), reason="transient")
     assert stack.operations().redrive(None) == Redriven(Counter({Reason.TRANSIENT: 3}), more=True)
-    assert (len(stack.sent()), len(stack.letters())) == (3, 5)
+    assert (len(stack.sent()), len(stack.dead_letters())) == (3, 5)
 
 
 def test_what_the_queue_does_not_delete_is_told(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ def test_what_the_queue_does_not_delete_is_told(stack: StackInMoto, monkeypatch:
         with pytest.raises(OperationError, match=r"^Not all is done: the queue did not delete 1 of 1 dead letters"):
             command()
     assert len(stack.sent()) == 2
-    assert len(stack.letters()) == 1
+    assert len(stack.dead_letters()) == 1
 
 
 # ── Retry ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -468,8 +468,8 @@ def test_the_images_dead_letters_go_and_no_others(stack: StackInMoto) -> None:
     for body in staying:
         stack.bury(body, reason="unreadable", detail="d", redrives="1")
     stack.operations().retry(stack.bucket, upload.key, force=False)
-    assert sorted(letter.body for letter in stack.letters()) == sorted(staying)
-    assert {tuple(letter.attributes.items()) for letter in stack.letters()} == {
+    assert sorted(message.body for message in stack.dead_letters()) == sorted(staying)
+    assert {tuple(message.attributes.items()) for message in stack.dead_letters()} == {
         (("reason", "unreadable"), ("detail", "d"), ("redrives", "1"))
     }
     assert stack.sent_upload().key == upload.key

@@ -7,12 +7,12 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from imagescribe_ops.contract.fetch import Target, target_of
 from imagescribe_ops.simulator import (
     ScriptedAnswer,
     SimulatorClient,
     SimulatorError,
 )
-from imagescribe_ops.simulator.fetch import Target, target_of
 from tests.unit.simulator.conftest import KEY, Call, Objects, journal
 
 

@@ -28,18 +28,18 @@ GAPS = st.lists(st.floats(0, 20, allow_nan=False), min_size=1, max_size=200)
 def test_a_limit_lets_through_no_more_than_it_says(rule: RateLimit, gaps: list[float]) -> None:
     now = start = 1_800_000_000.0
     state = fresh_state(rule, now)
-    granted: list[float] = []
+    accepted: list[float] = []
     for gap in gaps:
         now += gap
         state, verdict = ask(rule, state, now, in_flight=0)
         assert verdict.remaining is not None
         assert verdict.remaining >= 0
         if verdict.allowed:
-            granted.append(now)
+            accepted.append(now)
     if rule.kind is LimitKind.TOKEN_BUCKET:
-        assert len(granted) <= rule.burst + (now - start) * rule.amount / 60 + 1e-3
+        assert len(accepted) <= rule.burst + (now - start) * rule.amount / 60 + 1e-3
     else:
-        per_window = [sum(1 for at in granted if at // 60 == window) for window in {at // 60 for at in granted}]
+        per_window = [sum(1 for at in accepted if at // 60 == window) for window in {at // 60 for at in accepted}]
         assert max(per_window) <= rule.amount
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagescribe_ops.simulator.picture import LABEL, UndecodableError, describe
+from imagescribe_ops.contract.picture import UndecodableError
+from imagescribe_ops.simulator.picture import LABEL, describe
 from tests.unit.simulator.conftest import picture
 
 

@@ -72,10 +72,12 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "requester": None,
         "updated_at": "2026-11-02T09:15:00.000Z",
         "prompt": None,
+        "model": None,
         "tags": None,
         "error": None,
         "described_at": None,
         "waiting_until": None,
+        "rendered_from": None,
     }
 
 
@@ -85,8 +87,9 @@ def test_a_described_image_has_its_prompt_and_what_became_of_its_tags(
 ) -> None:
     catalog.open(upload)
     clock.now += 4
-    assert catalog.describe(upload, DESCRIBED_AT, PROMPT, tags, attempts=2) == PROMPT
+    assert catalog.describe(upload, DESCRIBED_AT, PROMPT, tags, attempts=2, model="pixtral-12b") == PROMPT
     found = record(upload)
+    assert found["model"] == "pixtral-12b"
     assert (found["status"], found["prompt"], found["tags"], found["attempts"]) == ("described", PROMPT, tags, 2)
     assert (found["described_at"], found["updated_at"], found["error"]) == (DESCRIBED_AT, DESCRIBED_AT, None)
 
@@ -135,14 +138,14 @@ def test_an_image_that_waited_goes_on_with_its_attempts(catalog: Catalog, upload
 def test_a_described_image_is_finished_and_gives_its_prompt(catalog: Catalog, upload: Upload) -> None:
     catalog.open(upload)
     describe(catalog, upload)
-    assert catalog.open(upload) == AlreadyFinal(Status.DESCRIBED, PROMPT)
+    assert catalog.open(upload) == AlreadyFinal(Status.DESCRIBED, PROMPT, None)
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.SKIPPED])
 def test_a_rejected_and_a_skipped_image_are_finished(status: Status, catalog: Catalog, upload: Upload) -> None:
     catalog.open(upload)
     catalog.give_up(upload, status, "no", attempts=0)
-    assert catalog.open(upload) == AlreadyFinal(status, None)
+    assert catalog.open(upload) == AlreadyFinal(status, None, "no")
 
 
 def test_a_dead_one_whose_message_came_back_begins_afresh(catalog: Catalog, upload: Upload, record: Look) -> None:
@@ -223,12 +226,12 @@ def test_a_deletion_takes_the_record_out_unless_it_is_of_a_newer_event(
 ) -> None:
     catalog.open(upload)
     describe(catalog, upload)
-    catalog.remove(make_deletion(key=upload.key, sequencer=sequencer))
+    assert catalog.remove(make_deletion(key=upload.key, sequencer=sequencer)) is is_removed
     assert (record(upload) == {}) is is_removed
 
 
 def test_a_deletion_of_what_is_not_in_the_catalog_is_nothing(catalog: Catalog, upload: Upload) -> None:
-    catalog.remove(make_deletion(key=upload.key))
+    assert not catalog.remove(make_deletion(key=upload.key))
 
 
 def test_a_failing_table_is_not_taken_for_a_newer_event(catalog: Catalog, dynamodb: DynamoDBClient) -> None:

@@ -239,6 +239,7 @@ def test_whoever_looks_a_content_up_finds_who_is_at_it_and_then_what_was_paid(
         "latency_seconds": Decimal("3.97"),
         "request_id": description.request_id,
         "described_at": description.described_at,
+        "model": description.model,
     }
 
 

@@ -54,7 +54,7 @@ def test_where_there_is_no_item_the_state_is_a_fresh_one(item: ThrottleItem) -> 
 
 
 def test_what_is_written_is_read_as_it_was_to_the_last_digit(item: ThrottleItem) -> None:
-    rate = replace(fresh(), next_start=NOW + 1 / 3)
+    rate = replace(fresh(), next_start=NOW + 1 / 3, slow_start=False, base=1 / 7, calls=12, refused=3)
     written = item.replace(State(fresh()), State(rate, BREAKER, BUDGET))
     seen = item.read()
     assert seen == written == State(rate, BREAKER, BUDGET, version=1)
@@ -100,6 +100,14 @@ def test_what_an_older_version_did_not_write_has_its_default(client: Any, item: 
 def test_a_rate_of_an_older_version_lacks_only_what_is_new(client: Any, item: ThrottleItem) -> None:
     write(client, version=7, rate={"next_start": NOW + 0.5})
     assert item.read() == State(replace(fresh(), next_start=NOW + 0.5), version=7)
+
+
+def test_of_the_rate_that_another_law_left_the_schedule_is_kept_and_the_limit_is_searched_for(
+    client: Any, item: ThrottleItem
+) -> None:
+    older = {"next_start": NOW + 0.5, "spacing": 0.1, "phase": 2, "kept_rate": 9.9, "granted": 700, "line_end": NOW + 9}
+    write(client, version=7, rate=older)
+    assert item.read() == State(replace(fresh(), next_start=NOW + 0.5, line_end=NOW + 9), version=7)
 
 
 def test_what_a_newer_version_writes_beside_is_left(client: Any, item: ThrottleItem) -> None:

@@ -1,0 +1,72 @@
+"""The stack's query function, asked by signed GETs with the user's own credentials, as any program would ask it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from imagescribe_ops.errors import OperationError
+from imagescribe_ops.stack import Connection, StackOutputs
+
+TIMEOUT_SECONDS: Final = (5, 35)
+"""To connect and to answer: the function may take 29 s."""
+
+
+class QueryClient:
+    """Asks the query function of one stack."""
+
+    def __init__(self, connection: Connection, outputs: StackOutputs) -> None:
+        if not outputs.query_url:
+            raise OperationError("The stack has no query function.", "Deploy the present template: `sam deploy`.")
+        self._connection = connection
+        self._url = connection.reachable(outputs.query_url).rstrip("/")
+
+    def get(self, path: str, asked: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+        """Return what the function answers, which is JSON.
+
+        Raises
+        ------
+        OperationError
+            It refuses or can't be reached; what to do is in the message.
+        """
+        query = urlencode(asked or {}, quote_via=quote, safe="")
+        url = f"{self._url}{path}" + (f"?{query}" if query else "")
+        request = AWSRequest("GET", url, headers={"Accept": "application/json"})
+        SigV4Auth(self._connection.credentials(), "lambda", self._connection.region or "").add_auth(request)
+        with requests.Session() as session:
+            # A proxy cannot reach this machine's own loopback address.
+            session.trust_env = urlsplit(url).hostname != "127.0.0.1"
+            try:
+                answer = session.get(url, headers=dict(request.headers), timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            except requests.RequestException as error:
+                raise OperationError(
+                    f"The query function could not be reached: {type(error).__name__}.",
+                    "Check the network; with --local, see that `imagescribe local` still runs.",
+                ) from error
+        return _read(answer)
+
+
+def _read(answer: requests.Response) -> dict[str, Any]:
+    try:
+        body: Any = answer.json()
+    except ValueError:
+        body = {}
+    if answer.ok and isinstance(body, dict):
+        return body
+    if isinstance(body, dict) and "advice" in body:
+        raise OperationError(str(body["detail"]), str(body["advice"]))
+    if answer.status_code in (401, 403):
+        raise OperationError(
+            "The query function may not be asked with these credentials.",
+            "They need lambda:InvokeFunctionUrl and lambda:InvokeFunction on it.",
+        )
+    raise OperationError(
+        f"The query function failed ({answer.status_code}): {json.dumps(body)[:200]}",
+        "Try again; if it stays so, its log in CloudWatch says why.",
+    )

@@ -1,0 +1,1 @@
+"""The dashboard, drawn with what a run on the local stack measured."""

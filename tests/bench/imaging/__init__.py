@@ -1,0 +1,1 @@
+"""What hostile and large pictures cost the imaging function."""

@@ -1,0 +1,90 @@
+"""What an organisation asks for first: a key of its own, bounded roles, traces, and no tags on objects.
+
+The emulator takes a table's key and a role's boundary from a template without a word and forgets them: that the
+template names them is for the unit tests to see.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.stack.conftest import Stacks
+from tests.stack.deployment import Deployment, iam_client, session_of
+from tests.stack.pictures import picture
+
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+class Organised:
+    """A stack with all of it, in an account that asks for it."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        cloud = stacks.cloud
+        self.session = session_of(cloud)
+        self.url = cloud.endpoint_url
+        self.key: str = self.client("kms").create_key()["KeyMetadata"]["Arn"]
+        self.iam = iam_client(cloud)
+        self.boundary = self.iam.create_policy(PolicyName="boundary", PolicyDocument=json.dumps(EVERYTHING))["Policy"][
+            "Arn"
+        ]
+        self.deployment = stacks.deploy(
+            "organised",
+            KmsKeyArn=self.key,
+            PermissionsBoundaryArn=self.boundary,
+            Tracing="true",
+            WriteTags="false",
+        )
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+
+    def names(self, kind: str) -> list[str]:
+        """The physical ids of the stack's resources of one type."""
+        found = self.client("cloudformation").describe_stack_resources(StackName=self.deployment.stack.name)
+        return [each["PhysicalResourceId"] for each in found["StackResources"] if each["ResourceType"] == kind]
+
+
+@pytest.fixture(scope="module")
+def organised(stacks: Stacks) -> Organised:
+    return Organised(stacks)
+
+
+def test_an_image_is_described_and_gets_no_tag(organised: Organised) -> None:
+    deployment: Deployment = organised.deployment
+    deployment.put("untagged.png", picture(), "album=holiday")
+    record = deployment.until_described("untagged.png")["untagged.png"]
+    assert record["tags"] == "off"
+    assert record["prompt"]
+    assert deployment.tags("untagged.png") == {"album": "holiday"}
+
+
+def test_no_role_may_write_a_tag_where_none_is_written(organised: Organised) -> None:
+    for role in organised.names("AWS::IAM::Role"):
+        for policy in organised.iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = organised.iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            assert "Tagging" not in json.dumps(document)
+
+
+def test_queues_logs_and_the_secret_are_encrypted_by_the_own_key(organised: Organised) -> None:
+    sqs = organised.client("sqs")
+    queues = organised.names("AWS::SQS::Queue")
+    assert len(queues) == 3
+    for queue in queues:
+        attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        assert attributes["KmsMasterKeyId"] == organised.key
+    (secret,) = organised.names("AWS::SecretsManager::Secret")
+    assert organised.client("secretsmanager").describe_secret(SecretId=secret)["KmsKeyId"] == organised.key
+    groups = organised.client("logs").describe_log_groups()["logGroups"]
+    mine = set(organised.names("AWS::Logs::LogGroup"))
+    assert {group["kmsKeyId"] for group in groups if group["logGroupName"] in mine} == {organised.key}
+
+
+def test_every_function_is_traced(organised: Organised) -> None:
+    functions = organised.names("AWS::Lambda::Function")
+    assert len(functions) == 5
+    for function in functions:
+        configuration = organised.deployment.lambda_functions.get_function_configuration(FunctionName=function)
+        assert configuration["TracingConfig"] == {"Mode": "Active"}
