@@ -69,7 +69,7 @@ class CatalogView:
         """
         with ThreadPoolExecutor(WALK_SIDE_BY_SIDE) as pool:
             ahead: deque[Future[list[ImageRecord]]] = deque()
-            for batch in batched(self._by_key(bucket, prefix, after), BATCH_GET_LIMIT, strict=False):
+            for batch in batched(self._by_key(bucket, prefix, after), BATCH_GET_LIMIT):
                 ahead.append(pool.submit(self.get_many, batch))
                 if len(ahead) > WALK_SIDE_BY_SIDE:
                     yield from ahead.popleft().result()

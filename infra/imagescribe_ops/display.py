@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -53,6 +54,15 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def cut_start(text: str, cells: int) -> str:
+    """Cut a text to so many columns of a terminal, with an ellipsis where its beginning is left out."""
+    if cell_len(text) <= cells:
+        return text
+    while cell_len(text) > cells - 1:
+        text = text[1:]
+    return f"…{text}"
+
+
 def print_json(value: object) -> None:
     """Print one JSON document on one line of standard output; only ASCII, so that it is safe on any terminal."""
     # DEL is ASCII, and json leaves it as it is.
@@ -78,6 +88,19 @@ def print_record(console: Console, rows: Sequence[tuple[str, str | Text]]) -> No
 
 def _text(value: str | Text) -> Text:
     return value if isinstance(value, Text) else shown(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two units that fit it, such as ``3 h 20 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours / 24:,.1f} days"
 
 
 def tags_text(tags: Mapping[str, str]) -> str:

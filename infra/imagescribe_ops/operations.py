@@ -6,16 +6,20 @@ It works on what the functions work on, through their own modules, so that the t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from imagescribe.aws.dead_letters import DeadLetter, DeadLetters, NotDeletedError, Redriven
 from imagescribe.aws.mappings import Mappings
-from imagescribe.aws.s3 import Objects
+from imagescribe.aws.s3 import ObjectHead, Objects
+from imagescribe.aws.sqs_batches import send_all
 from imagescribe.errors import MalformedMessageError
 from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.events import Deletion, Upload, parse_body, upload_body
+from imagescribe.model.listing import sequencer_after
 from imagescribe.model.outcomes import Reason
 from imagescribe.model.times import iso_utc
 from imagescribe.recovery import LONG_PAUSE_SECONDS
@@ -27,13 +31,18 @@ from imagescribe.throttle import Throttle
 from imagescribe.throttle import rate as rates
 from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
 from imagescribe.throttle.item import ThrottleItem
-from imagescribe_ops.catalog_view import CatalogView
+from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import Connection, StackOutputs, read_parameters, readable_errors
+from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, read_parameters, readable_errors
 from imagescribe_ops.standing import Intake, StackStatus, read_intake, read_status
 
 MAX_DEAD_LETTERS_REDRIVEN = 1_000
+MAX_DEAD_LETTERS_READ = 500
+MAX_RETRIED = 1_000
+SIDE_BY_SIDE = 16
+MAX_CALLED_BACK = 500
+"""Images that a resume brings back at once: 50 requests, and the others come within two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,11 @@ class Operations:
                 self._notebook().note_intake(disabled=True)
             return self._intake()
 
+    @property
+    def price_usd(self) -> float:
+        """What a call costs, as the stack is told."""
+        return float(self.parameters.get("PricePerCallUsd") or PRICE_USD)  # older stacks have no such parameter
+
     def resume(self) -> Intake:
         """End whatever pause there is, let messages through at once, and return how intake stands."""
         with readable_errors():
@@ -109,6 +123,55 @@ class Operations:
         with readable_errors():
             return self._intake()
 
+    def retryable(self, prefix: str, statuses: Sequence[Status]) -> tuple[list[ImageRecord], bool]:
+        """Return records of these statuses under a prefix, `MAX_RETRIED` at the most, and whether there are more."""
+        catalog = CatalogView(self.connection, self.outputs.catalog_table_name)
+        bucket = self.outputs.bucket_name
+        pages = [catalog.find(bucket=bucket, prefix=prefix, status=each, limit=MAX_RETRIED) for each in statuses]
+        records = [record for page in pages for record in page.records]
+        return records[:MAX_RETRIED], len(records) > MAX_RETRIED or any(page.more for page in pages)
+
+    def retry_all(self, records: Sequence[ImageRecord]) -> int:
+        """Describe images again, leaving out those that are gone, and return how many; their dead letters go."""
+        objects = Objects(self.connection.s3())
+        with readable_errors(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            heads = pool.map(lambda each: objects.head(Deletion(each.bucket, each.key, "", "")), records)
+            uploads = [
+                _again(record.bucket, record.key, head, record, record.uploaded_at)
+                for record, head in zip(records, heads, strict=True)
+                if head is not None
+            ]
+            bodies = [upload_body(upload, "imagescribe.retry") for upload in uploads]
+            sent = send_all(self.connection.sqs(), self.outputs.upload_queue_url, bodies)
+            with _reported_if_not_deleted():
+                self._dead_letters().discard(_is_superseded_by(uploads), MAX_DEAD_LETTERS_REDRIVEN)
+        return sent
+
+    def call_back(self) -> int:
+        """Send images that were told to wait on their way at once, `MAX_CALLED_BACK` at the most, and return how many.
+
+        Their messages are hidden in the queue until their time, and nobody can show them sooner; but a second message
+        of the same event goes on where the first one was, and whichever comes later finds its work done. Where some
+        message can be received already, the line moves by itself.
+        """
+        if QueueDepth.read(self.connection, self.outputs.upload_queue_url).visible:
+            return 0
+        catalog = CatalogView(self.connection, self.outputs.catalog_table_name)
+        waiting = catalog.find(bucket=self.outputs.bucket_name, status=Status.WAITING, limit=MAX_CALLED_BACK).records
+        bodies = [upload_body(_upload_of(record), "imagescribe.resume") for record in waiting]
+        with readable_errors():
+            return send_all(self.connection.sqs(), self.outputs.upload_queue_url, bodies)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return dead letters, `MAX_DEAD_LETTERS_READ` at the most; they stay as they are."""
+        with readable_errors():
+            return self._dead_letters().read(MAX_DEAD_LETTERS_READ)
+
+    def purge(self, is_meant: Callable[[DeadLetter], bool]) -> Counter[Reason]:
+        """Delete dead letters for good, and return how many by reason. Their images' records stay `dead`."""
+        with readable_errors(), _reported_if_not_deleted():
+            return self._dead_letters().discard(is_meant, MAX_DEAD_LETTERS_REDRIVEN)
+
     def redrive(self, reason: Reason | None) -> Redriven:
         """Send dead letters back to the upload queue: those of one reason, or all."""
         with readable_errors(), _reported_if_not_deleted():
@@ -127,7 +190,7 @@ class Operations:
             The stack has nothing to do with it, or it is described already and `force` is not set.
         """
         image = f"s3://{bucket}/{key}"
-        self._check_is_ours(bucket, key)
+        self.check_is_ours(bucket, key)
         record = CatalogView(self.connection, self.outputs.catalog_table_name).get(image)
         with readable_errors():
             found = Objects(self.connection.s3()).head(Deletion(bucket, key, "", ""))
@@ -138,25 +201,22 @@ class Operations:
             if record and record.status == Status.DESCRIBED and not force:
                 raise OperationError(
                     f"{safe(image)} is described already.",
-                    f"--force describes it again and pays ${PRICE_USD:g} for it.",
+                    f"--force describes it again and pays ${self.price_usd:g} for it.",
                 )
-            # In the order of text this comes right after the event that the record is of, and before any later one.
-            sequencer = f"{record.sequencer}0" if record else "0"
-            uploaded_at = record.uploaded_at if record else iso_utc(self.clock())
-            upload = Upload(bucket, key, found.version_id, found.etag, found.size, sequencer, uploaded_at)
+            upload = _again(bucket, key, found, record, record.uploaded_at if record else iso_utc(self.clock()))
             pays_again = force and self._forget_payment(upload)
             reads_again = not pays_again and self._is_paid(upload)
             self.connection.sqs().send_message(
                 QueueUrl=self.outputs.upload_queue_url, MessageBody=upload_body(upload, "imagescribe.retry")
             )
             with _reported_if_not_deleted():
-                self._dead_letters().discard(_is_superseded_by(upload), MAX_DEAD_LETTERS_REDRIVEN)
+                self._dead_letters().discard(_is_superseded_by([upload]), MAX_DEAD_LETTERS_REDRIVEN)
         return Retried(image, pays_again, reads_again)
 
     def status(self) -> StackStatus:
         """Say how the stack stands, and why nothing is happening if nothing is."""
         with readable_errors():
-            return read_status(self.connection, self.outputs, self._dead_letters(), self._intake())
+            return read_status(self.connection, self.outputs, self._dead_letters(), self._intake(), self.clock())
 
     def _intake(self) -> Intake:
         budget_usd = self._number("DailyBudgetUsd")
@@ -168,7 +228,7 @@ class Operations:
             ThrottleItem(self.connection.dynamodb(), table, lambda: rates.fresh(self.clock(), ceiling=ceiling)),
             ceiling=ceiling,
             budget_usd=self._number("DailyBudgetUsd"),
-            price_usd=float(self.parameters.get("PricePerCallUsd", PRICE_USD)),  # older stacks have no such parameter
+            price_usd=self.price_usd,
             clock=self.clock,
         )
 
@@ -186,8 +246,14 @@ class Operations:
     def _number(self, parameter: str) -> float:
         return float(self.parameters.get(parameter) or 0)
 
-    def _check_is_ours(self, bucket: str, key: str) -> None:
-        """Refuse what the functions may not read: they would try it in vain until it is a dead letter."""
+    def check_is_ours(self, bucket: str, key: str) -> None:
+        """Refuse what the functions may not read: they would try it in vain until it is a dead letter.
+
+        Raises
+        ------
+        OperationError
+            The stack has nothing to do with it.
+        """
         if bucket != self.outputs.bucket_name:
             raise OperationError(
                 f"The stack {self.stack} does not describe what is in the bucket {safe(bucket)}.",
@@ -230,16 +296,34 @@ def _reported_if_not_deleted() -> Iterator[None]:
         ) from error
 
 
-def _is_superseded_by(retried: Upload) -> Callable[[DeadLetter], bool]:
-    """Return a test for dead letters that tell of this image alone, save one that the retry itself has come to."""
+def _upload_of(record: ImageRecord) -> Upload:
+    """Return the upload that a record is of."""
+    return Upload(
+        record.bucket,
+        record.key,
+        record.version_id or None,
+        record.etag,
+        record.size,
+        record.sequencer,
+        record.uploaded_at,
+    )
+
+
+def _again(bucket: str, key: str, head: ObjectHead, record: ImageRecord | None, uploaded_at: str) -> Upload:
+    """Return the upload that a retry tells of."""
+    sequencer = sequencer_after(record.sequencer if record else None)
+    return Upload(bucket, key, head.version_id, head.etag, head.size, sequencer, uploaded_at)
+
+
+def _is_superseded_by(retried: Sequence[Upload]) -> Callable[[DeadLetter], bool]:
+    """Return a test for dead letters that tell of these images alone, save one that the retry itself has come to."""
+    sequencers = {upload.image: upload.sequencer for upload in retried}
 
     def is_superseded(dead_letter: DeadLetter) -> bool:
         try:
             events = parse_body(dead_letter.body)
         except MalformedMessageError:
             return False
-        return bool(events) and all(
-            event.image == retried.image and event.sequencer != retried.sequencer for event in events
-        )
+        return bool(events) and all(sequencers.get(event.image, event.sequencer) != event.sequencer for event in events)
 
     return is_superseded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from botocore.exceptions import (
 )
 
 from imagescribe.query.errors import QueryError
+from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
 
 if TYPE_CHECKING:
@@ -86,6 +88,10 @@ class Connection:
         secret_access_key: str | None = None,
     ) -> None:
         self._endpoint_url = endpoint_url
+        # boto3 by itself reads AWS_DEFAULT_REGION only; the AWS CLI and Lambda know this one.
+        region = region or os.environ.get("AWS_REGION") or None
+        if region and not _REGION.fullmatch(region):
+            raise OperationError(f"{region!r} is no AWS region.", "One is named like eu-central-1 or us-east-1.")
         # A proxy cannot reach this machine's own loopback address.
         host = urlsplit(endpoint_url or os.environ.get("AWS_ENDPOINT_URL", "")).hostname
         no_proxies: dict[str, str] | None = {} if host == "127.0.0.1" else None
@@ -100,8 +106,7 @@ class Connection:
         )
         with readable_errors():
             self._session = boto3.Session(
-                # boto3 by itself reads AWS_DEFAULT_REGION only; the AWS CLI and Lambda know this one.
-                region_name=region or os.environ.get("AWS_REGION") or None,
+                region_name=region,
                 profile_name=profile,
                 aws_access_key_id=access_key_id,
                 aws_secret_access_key=secret_access_key,
@@ -187,7 +192,7 @@ def readable_errors() -> Iterator[None]:
     except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, HTTPClientError) as error:
         raise OperationError(
             f"AWS could not be reached: {error}.",
-            "Check the network and AWS_ENDPOINT_URL; with --local, see that `imagescribe local` still runs.",
+            "Check the region, the network and AWS_ENDPOINT_URL; with --local, that `imagescribe local` still runs.",
         ) from error
     except QueryError as error:
         raise OperationError(error.problem, error.advice) from error
@@ -262,6 +267,26 @@ class StackOutputs:
             )
         return cls(**{attribute: outputs[name] for name, attribute in _OUTPUTS.items() if name in outputs})
 
+    def own_prefix(self, prefix: str) -> str:
+        """Take a prefix that is written as an address, if it is of this bucket.
+
+        Raises
+        ------
+        OperationError
+            It is of another one.
+        """
+        if not prefix.startswith("s3://"):
+            return prefix
+        bucket, _, rest = prefix.removeprefix("s3://").partition("/")
+        if bucket != self.bucket_name:
+            raise OperationError(
+                f"The stack does not describe what is in the bucket {safe(bucket)}.",
+                f"Its bucket is s3://{self.bucket_name}; name another stack with --stack.",
+            )
+        return rest
+
+
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,2}-\d{1,2}")
 
 _OUTPUTS = {
     "BucketName": "bucket_name",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from imagescribe.aws.dead_letters import DeadLetters
 from imagescribe.model.times import iso_utc
+from imagescribe.stores.catalog import Status
 from imagescribe.throttle import Throttle
 from imagescribe.throttle import breaker as breakers
 from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
@@ -14,6 +16,7 @@ from imagescribe_ops.catalog_view import CatalogView, StatusCounts
 from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs
 
 MAX_DEAD_LETTERS_COUNTED = 200
+MAX_WAITING_READ = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class StackStatus:
     ----------
     oldest_waiting_at
         When the image was uploaded that waits or is being described for longest; empty where none does.
+    last_back_at
+        Until when the last image was told to wait, of the newest that wait; empty where none was.
     dead_letters_by_reason
         Of those that a reading finds, MAX_DEAD_LETTERS_COUNTED at the most.
     why
@@ -69,24 +74,29 @@ class StackStatus:
     dead_letters_by_reason: dict[str, int]
     images: StatusCounts
     oldest_waiting_at: str
+    last_back_at: str
     intake: Intake
     why: str
 
 
 def read_status(
-    connection: Connection, outputs: StackOutputs, dead_letters: DeadLetters, intake: Intake
+    connection: Connection, outputs: StackOutputs, dead_letters: DeadLetters, intake: Intake, now: float
 ) -> StackStatus:
     """Read the queues and the catalog."""
     uploads = QueueDepth.read(connection, outputs.upload_queue_url)
     dead = QueueDepth.read(connection, outputs.dead_letter_queue_url)
-    reasons = dead_letters.count(MAX_DEAD_LETTERS_COUNTED) if dead.visible else {}
+    letters = dead_letters.read(MAX_DEAD_LETTERS_COUNTED) if dead.visible else []
+    reasons = Counter(letter.reason for letter in letters)
     catalog = CatalogView(connection, outputs.catalog_table_name)
+    waiting = catalog.find(bucket=outputs.bucket_name, status=Status.WAITING, limit=MAX_WAITING_READ)
+    told = [record.waiting_until for record in waiting.records]
     return StackStatus(
         uploads=uploads,
         dead_letters=dead,
         dead_letters_by_reason={str(reason): count for reason, count in reasons.items()},
         images=catalog.count(),
         oldest_waiting_at=catalog.oldest_unfinished(),
+        last_back_at=max((until for until in told if until > iso_utc(now)), default=""),
         intake=intake,
         why=why_nothing_happens(uploads, dead, intake),
     )
@@ -113,11 +123,33 @@ def read_intake(
     )
 
 
+def pause_sentence(intake: Intake) -> str:
+    """Say who paused calls, until when and why; empty where nobody did."""
+    if not intake.paused_by:
+        return ""
+    until = intake.paused_until or "`imagescribe resume`"
+    return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
+
+
+def queued_sentence(depth: QueueDepth, intake: Intake) -> str:
+    """Say how many messages wait in the queue, why, and until when; empty where none does."""
+    queued = depth.visible + depth.delayed
+    if not queued:
+        return ""
+    messages = "1 message waits" if queued == 1 else f"{queued:,} messages wait"
+    if paused := pause_sentence(intake):
+        return f"{messages} in the queue. {paused}."
+    minutes = queued / max(intake.requests_per_minute, 0.1)
+    soon = f"{minutes:,.0f} minutes" if minutes >= 2 else "a minute or two"
+    return (
+        f"{messages} in the queue; at {intake.requests_per_minute:g} calls a minute the last one's turn is in {soon}."
+    )
+
+
 def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
     """Answer "why is nothing happening?" in one sentence."""
     if intake.paused_by:
-        until = intake.paused_until or "`imagescribe resume`"
-        return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
+        return pause_sentence(intake)
     states = {mapping.state for mapping in intake.mappings}
     if not states:
         return "Nothing is received: the describe function has no event source mapping. Deploy the stack again."

@@ -79,7 +79,7 @@ def test_awkward_keys_are_read_right_where_they_are_form_encoded(by_hand: Deploy
     first, *others = [by_hand.put(key, one) for key in KEYS.values()]
     by_hand.send(bodies.s3_notification(first))
     by_hand.until_described(first.key)
-    for some in batched(others, 5, strict=False):
+    for some in batched(others, 5):
         by_hand.send(bodies.sns(bodies.s3_notification(*some)))
     records = by_hand.until_described(*KEYS.values())
     assert {record["key"] for record in records.values()} == set(KEYS.values())

@@ -198,26 +198,26 @@ class DeadLetters:
         )["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"])
 
-    def count(self, most: int) -> Counter[Reason]:
-        """Count dead letters by reason, and leave the queue as it is: none is moved, changed or hidden.
+    def read(self, most: int) -> list[DeadLetter]:
+        """Return dead letters, and leave the queue as it is: none is moved, changed or hidden.
 
         The price of that is a sample where the queue is long: SQS gives what it likes, ten at a time.
 
         Parameters
         ----------
         most
-            How many are counted at the most.
+            How many are read at the most.
         """
-        reasons: dict[str, Reason] = {}
+        read: dict[str, DeadLetter] = {}
         without_news, ends_at = 0, self._clock() + READ_SECONDS
-        while len(reasons) < most and without_news < READS_WITHOUT_NEWS and self._clock() < ends_at:
+        while len(read) < most and without_news < READS_WITHOUT_NEWS and self._clock() < ends_at:
             dead_letters = self._receive(hidden_seconds=0)
             if not dead_letters:
                 break
-            known = len(reasons)
-            reasons |= {each.message_id: each.reason for each in dead_letters}
-            without_news = 0 if len(reasons) > known else without_news + 1
-        return Counter(islice(reasons.values(), most))
+            known = len(read)
+            read |= {each.message_id: each for each in dead_letters}
+            without_news = 0 if len(read) > known else without_news + 1
+        return list(islice(read.values(), most))
 
     def _work_through(
         self,
@@ -295,7 +295,7 @@ class DeadLetters:
 
     def _show(self, dead_letters: Collection[DeadLetter]) -> None:
         """Let them be received again at once. One that the queue does not show comes when its visibility ends."""
-        for some in batched(dead_letters, MAX_ENTRIES, strict=False):
+        for some in batched(dead_letters, MAX_ENTRIES):
             self._client.change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[

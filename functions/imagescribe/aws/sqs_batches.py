@@ -34,7 +34,7 @@ def send_all(client: SQSClient, url: str, bodies: Iterable[str]) -> int:
         The queue refused some. To send all again is harmless: an event that comes twice is paid for once.
     """
     sent = 0
-    for batch in batched(bodies, MAX_ENTRIES, strict=False):
+    for batch in batched(bodies, MAX_ENTRIES):
         taken = sum(len(each) for each in send_messages(client, url, [(body, {}) for body in batch]))
         if taken < len(batch):
             raise NotSentError(f"the queue did not take {len(batch) - taken} of {len(batch)} messages")

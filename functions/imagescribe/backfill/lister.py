@@ -133,7 +133,7 @@ class Lister:
         uploads = uploads[:left]
         if job.selection.described_before:
             list(self.pool.map(lambda each: self._forget(each, job.selection.described_before), uploads))
-        batches = batched((upload_body(each, SOURCE, job.id) for each in uploads), 100, strict=False)
+        batches = batched((upload_body(each, SOURCE, job.id) for each in uploads), 100)
         sent = sum(self.pool.map(lambda batch: send_all(self.sqs, self.queue_url, batch), batches))
         is_enough = bool(job.most) and job.sent + sent >= job.most
         return replace(
@@ -179,7 +179,7 @@ def recorded(client: DynamoDBClient, table: str, images: Sequence[str], pool: Ex
     UnreadRecordsError
         The table is too busy to answer.
     """
-    batches = batched(images, _BATCH_GET, strict=False)
+    batches = batched(images, _BATCH_GET)
     items = (
         item for found in pool.map(lambda batch: list(_batch_get(client, table, batch)), batches) for item in found
     )

@@ -144,7 +144,13 @@ def balance_is_spent(headers: Mapping[str, str], body: str, price_usd: float) ->
 
 
 def is_spent(balance: str, price_usd: float) -> bool | None:
-    """Whether the body of the balance says that no call can be paid: ``{"credits": 0.0, "free-credits": 0.01}``.
+    """Whether the body of the balance says that no call can be paid; None where it says nothing of credits."""
+    usd = credits_usd(balance)
+    return None if usd is None else usd < price_usd
+
+
+def credits_usd(balance: str) -> float | None:
+    """Return what is left by the body of the balance: ``{"credits": 0.0, "free-credits": 0.01}``.
 
     None where it says nothing of credits.
     """
@@ -154,7 +160,7 @@ def is_spent(balance: str, price_usd: float) -> bool | None:
         return None
     named = [value for name, value in parsed.items() if "credit" in name] if isinstance(parsed, dict) else []
     parts = [value for value in named if type(value) in (int, float) and abs(value) < 1e300]
-    return sum(parts) < price_usd if parts else None
+    return sum(parts) if parts else None
 
 
 def cost_usd(header: str | None, price_usd: float) -> float:

@@ -88,7 +88,7 @@ def build(path: Path, documents: Iterable[Document], complete_until: int) -> int
 def _collect(connection: apsw.Connection, documents: Iterable[Document]) -> tuple[int, set[str]]:
     connection.execute("CREATE TABLE sorting.documents (at INTEGER, image TEXT, prompt TEXT)")
     count, words = 0, set[str]()
-    for rows in batched(documents, _ROWS, strict=False):
+    for rows in batched(documents, _ROWS):
         connection.executemany(
             "INSERT INTO sorting.documents VALUES (?, ?, ?)", [(row.at, row.image, row.prompt) for row in rows]
         )
@@ -104,7 +104,7 @@ def _index(connection: apsw.Connection) -> None:
     connection.execute("INSERT INTO prompts (prompts, rank) VALUES ('hashsize', ?)", (_HASH_BYTES,))
     documents = connection.execute("SELECT at, image, prompt FROM sorting.documents ORDER BY at, image")
     numbered = ((number, *document) for number, document in enumerate(documents, start=1))
-    for rows in batched(numbered, _ROWS, strict=False):
+    for rows in batched(numbered, _ROWS):
         connection.executemany("INSERT INTO images VALUES (?, ?, ?)", [row[:3] for row in rows])
         connection.executemany("INSERT INTO prompts (rowid, prompt) VALUES (?, ?)", [(row[0], row[3]) for row in rows])
     connection.execute("INSERT INTO prompts (prompts) VALUES ('optimize')")  # one segment, which is read fastest

@@ -69,7 +69,7 @@ class CatalogReader:
             Whether they are read as they are at this moment, which costs twice as much.
         """
         wanted = list(images)
-        batches = list(batched(dict.fromkeys(wanted), BATCH_GET_LIMIT, strict=False))
+        batches = list(batched(dict.fromkeys(wanted), BATCH_GET_LIMIT))
         found: dict[str, ImageRecord] = {}
         if len(batches) == 1:
             found.update(self._get_batch(batches[0], consistent=consistent))

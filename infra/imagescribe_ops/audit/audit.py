@@ -235,7 +235,7 @@ class _Walk:
 
     def _check_tags(self) -> None:
         records, self._to_tag_check = self._to_tag_check, []
-        for batch in batched(records, LOOKED_AT_TOGETHER, strict=False):
+        for batch in batched(records, LOOKED_AT_TOGETHER):
             for record, detail in zip(batch, self._pool.map(self._tag_fault, batch), strict=True):
                 self._report.tags_checked += 1
                 if detail:

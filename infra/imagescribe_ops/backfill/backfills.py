@@ -111,7 +111,7 @@ class Backfills:
         operations, outputs = self.operations, self.operations.outputs
         jobs = self._jobs()
         key_prefix = operations.parameters.get("KeyPrefix", "")
-        prefix = described_prefix(key_prefix, self._own(prefix))
+        prefix = described_prefix(key_prefix, outputs.own_prefix(prefix))
         self._check_manifest(manifest)
         self._check_key()
         self._check_no_other(jobs, prefix, manifest)
@@ -239,19 +239,6 @@ class Backfills:
         self.operations.connection.lambda_functions().invoke(
             FunctionName=self.operations.outputs.backfill_function_name, InvocationType="Event"
         )
-
-    def _own(self, prefix: str) -> str:
-        """Take a prefix that is written as an address, if it is the stack's bucket's."""
-        if not prefix.startswith("s3://"):
-            return prefix
-        bucket, _, rest = prefix.removeprefix("s3://").partition("/")
-        own = self.operations.outputs.bucket_name
-        if bucket != own:
-            raise OperationError(
-                f"The stack {self.operations.stack} does not describe what is in the bucket {safe(bucket)}.",
-                f"Its bucket is s3://{own}; name another stack with --stack.",
-            )
-        return rest
 
     def _check_manifest(self, manifest: str) -> None:
         place = self.operations.parameters.get("ManifestLocation", "")

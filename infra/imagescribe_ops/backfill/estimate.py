@@ -171,7 +171,7 @@ class Estimator:
 
     def _paid(self, contents: set[str]) -> set[str]:
         """Return those contents that the ledger has an answer for."""
-        batches = batched(sorted(contents), 100, strict=False)
+        batches = batched(sorted(contents), 100)
         return {content for found in self.pool.map(self._paid_of_batch, batches) for content in found}
 
     def _paid_of_batch(self, contents: tuple[str, ...]) -> list[str]:

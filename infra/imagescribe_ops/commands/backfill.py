@@ -18,7 +18,7 @@ from imagescribe.model.times import iso_utc
 from imagescribe_ops.backfill.backfills import Backfills, Plan, Standing
 from imagescribe_ops.backfill.estimate import Estimate
 from imagescribe_ops.commands.base import BEFORE, StackOptions, app, image_address, on_stack, utf8
-from imagescribe_ops.display import Steps, print_json, print_record, safe, shown
+from imagescribe_ops.display import Steps, duration, print_json, print_record, safe, shown
 from imagescribe_ops.errors import OperationError
 
 WATCH_SECONDS = 3.0
@@ -239,19 +239,6 @@ _changing(
 )
 _changing("resume", "goes on.", Backfills.resume)
 _changing("cancel", "is cancelled. What is described stays; calls under way are finished.", Backfills.cancel)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the two units that fit it, such as ``3 h 20 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours / 24:,.1f} days"
 
 
 def _job_json(job: Job) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import os
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import update_wrapper
+from importlib.metadata import version
 from typing import Annotated, Any, Concatenate
 
 import typer
@@ -30,7 +31,7 @@ PANELS = (HERE, READ, OPERATE, BEFORE)
 """The commands in `--help`, in the order in which a newcomer needs them."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
-_HINT = re.compile(r"`imagescribe (\S+)([^`]*)`")
+_HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
 _WITHOUT_STACK = {"demo", "local", "gateway", "--help"}
 
 
@@ -53,12 +54,13 @@ class Commands(TyperGroup):
         except OperationError as error:
             complain(error)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
 
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,6 +69,22 @@ app = typer.Typer(
     "The other commands talk to the stack that the AWS settings lead to, or with `--local` to the one that "
     "`imagescribe local` keeps up.",
 )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"imagescribe {version('imagescribe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 # ── Which stack ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,6 +162,8 @@ def on_stack(function: Callable[Concatenate[StackOptions, ...], None]) -> Callab
 
     def command(**given: Any) -> None:
         options = StackOptions(**{name: given.pop(name) for name in shared})
+        if options.local and options.stack == DEFAULT_STACK and len(running := local_state.all_running()) == 1:
+            options = replace(options, stack=running[0])  # whatever its name, there is no other that could be meant
         try:
             function(options, **given)
         except OperationError as error:
@@ -186,7 +206,25 @@ def complain(error: OperationError, options: str = "") -> None:
 
 # ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TIME = re.compile(r"(\d{1,6})\s*(s|m|h|d|sec|min|hr|seconds?|minutes?|hours?|days?)\b")
+
+
+def seconds_of(text: str) -> float:
+    """Read a time such as ``90s``, ``5min``, ``2 hours`` or ``1h30m``."""
+    compact = re.sub(r"(?<=[a-z])(?=\d)", " ", text.strip().lower())
+    parts = _TIME.findall(compact)
+    if not parts or _TIME.sub("", compact).strip() or not (seconds := sum(int(n) * _UNITS[u[0]] for n, u in parts)):
+        raise typer.BadParameter(f"{text!r} is no time; one is a number and s, m, h or d, such as 30m")
+    return seconds
+
+
 ImageArgument = Annotated[str, typer.Argument(metavar="S3URI", help="The image, as s3://BUCKET/KEY.")]
+PrefixOption = Annotated[str, typer.Option("--prefix", help="Only keys that begin with this.")]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(parser=seconds_of, metavar="TIME", help="Wait no longer than this without news, such as 5m."),
+]
 
 
 def image_address(image: str) -> tuple[str, str]:

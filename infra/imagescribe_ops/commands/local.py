@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from imagescribe.stores.catalog import Status
-from imagescribe_ops.commands.base import HERE, JsonOption, StackOption, app, complain
+from imagescribe_ops.catalog_view import CatalogView
+from imagescribe_ops.commands.base import HERE, JsonOption, StackOption, app, complain, pasteable, program
 from imagescribe_ops.commands.gateway import (
     DEFAULT_CONCURRENCY,
     InstructionOption,
@@ -27,20 +30,24 @@ from imagescribe_ops.commands.gateway import (
     OptionOption,
     model_settings,
 )
+from imagescribe_ops.commands.story import styled
 from imagescribe_ops.display import STATUS_STYLES, Steps, print_json, print_record, safe, shown, tags_text
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.gateway.settings import GatewaySettings
 from imagescribe_ops.local import state as local_state
-from imagescribe_ops.local.demo import Demo, DemoResult
+from imagescribe_ops.local.demo import Demo, DemoResult, ImageResult
 from imagescribe_ops.local.deploy import CACHE_DIRECTORY, TEMPLATE
-from imagescribe_ops.local.pictures import Selection, samples, select
+from imagescribe_ops.local.pictures import Selection, samples, select, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
 from imagescribe_ops.local.state import LocalState
+from imagescribe_ops.logs import Logs
 from imagescribe_ops.stack import DEFAULT_STACK
 from imagescribe_ops.template import constraint_broken, parameter_definitions
 
 DEMO_LATENCY_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+REACH_SECONDS = 3.0
 DEMO_LOG = CACHE_DIRECTORY / "demo.log"
 """What the emulator and the functions wrote in the last demo that did not end well."""
 
@@ -93,23 +100,38 @@ def demo(
         steps.say(f"Left out {left.path}: {left.reason}")
     try:
         with steps, interruptible():
-            result = _run_demo(selection, latency, described_by, steps)
+            result = _run_demo(selection, latency, described_by, steps, _show_nothing if as_json else _show_image)
     except Interrupted as interrupted:
         steps.say(f"Stopped by {interrupted}; nothing is left running.")
         raise typer.Exit(128 + interrupted.signal_number) from None
     if as_json:
         print_json(result.as_json())
     else:
-        _show_demo(result)
+        _show_total(result)
     if result.problems:
         raise typer.Exit(1)
 
 
-def _run_demo(selection: Selection, latency: float, model: GatewaySettings | None, steps: Steps) -> DemoResult:
+def _show_nothing(_result: ImageResult) -> None:
+    pass
+
+
+def _run_demo(
+    selection: Selection,
+    latency: float,
+    model: GatewaySettings | None,
+    steps: Steps,
+    show: Callable[[ImageResult], None],
+) -> DemoResult:
     began = time.monotonic()
     with local_stack(latency_s=latency, model=model, report=steps.begin) as stack:
         with steps.counting("Describing images", len(selection.pictures)) as counter:
-            result = Demo(stack).run(selection.pictures, selection.left_out, counter.advance)
+
+            def ended(result: ImageResult) -> None:
+                show(result)
+                counter.advance()
+
+            result = Demo(stack).run(selection.pictures, selection.left_out, ended)
         if result.problems:
             DEMO_LOG.write_text(stack.cloud.emulator.log_text(), encoding="utf-8")
         steps.begin("Putting everything away")
@@ -118,23 +140,28 @@ def _run_demo(selection: Selection, latency: float, model: GatewaySettings | Non
     return result
 
 
-def _show_demo(result: DemoResult) -> None:
+def _show_image(image: ImageResult) -> None:
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    for image in result.images:
-        console.print()
-        console.print(shown(image.picture.key, "bold"))
-        seconds = "" if image.seconds is None else f"{image.seconds:.1f} s"
-        print_record(
-            console,
-            [
-                ("status", shown(image.status, STATUS_STYLES.get(image.status, ""))),
-                ("reason", image.error if image.status != Status.DESCRIBED else ""),
-                ("prompt", image.prompt),
-                ("model", image.model),
-                ("tags", tags_text(image.tags)),
-                ("time", seconds),
-            ],
-        )
+    console.print()
+    console.print(shown(image.picture.key, "bold").append(f"  {safe(str(shown_path(image.picture.path)))}", "dim"))
+    tags = dict(image.tags)
+    prompt = tags.pop("prompt", "")
+    cut_prompt = f"prompt=(the prompt, {len(prompt)} characters of it)" if prompt else ""
+    print_record(
+        console,
+        [
+            ("status", shown(image.status, STATUS_STYLES.get(image.status, ""))),
+            ("reason", image.error if image.status != Status.DESCRIBED else ""),
+            ("prompt", image.prompt),
+            ("model", image.model),
+            ("tags", ", ".join(filter(None, (cut_prompt, tags_text(tags))))),
+            ("time", "" if image.seconds is None else f"{image.seconds:.1f} s"),
+        ],
+    )
+
+
+def _show_total(result: DemoResult) -> None:
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     console.print()
     calls = (
         f"{result.paid_calls} calls of {safe(result.model)}"
@@ -149,7 +176,7 @@ def _show_demo(result: DemoResult) -> None:
     if result.problems:
         console.print(
             f"Look at the reasons above, and at the functions' and the emulator's log in {DEMO_LOG}; "
-            "`imagescribe local` keeps the same stack up, to look around in.",
+            + pasteable("`imagescribe local` keeps the same stack up, to look around in."),
             markup=False,
         )
 
@@ -174,13 +201,15 @@ def local(
     instruction: InstructionOption = None,
     max_concurrency: MaxConcurrencyOption = DEFAULT_CONCURRENCY,
     option: OptionOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what becomes of each image.")] = False,
     stack: StackOption = DEFAULT_STACK,
     as_json: JsonOption = False,
 ) -> None:
     """Keep the stack up on this machine until Ctrl-C or SIGTERM, which leave nothing behind.
 
-    With `--json`, one line of JSON says where everything is as soon as it is ready, and nothing else is printed on
-    standard output. From another terminal, the other commands reach it with `--local`.
+    Prints a line for each image's outcome. With `--json`, one line of JSON says where everything is as soon as it is
+    ready, and nothing else is printed on standard output. From another terminal, the other commands reach it with
+    `--local`.
 
     An endpoint is told where a picture is and fetches it, so one elsewhere cannot be used here: this machine's bucket
     is out of its reach. For the real endpoint deploy to AWS. A vision model gets the pictures themselves, so
@@ -201,6 +230,9 @@ def local(
     )
     if describe_url is not None and described_by is not None:
         raise typer.BadParameter("goes without --model-url", param_hint="--describe-url")
+    if describe_url is not None:
+        _check_reachable(describe_url)
+    local_state.check_free(stack)
     steps = Steps()
     try:
         with (
@@ -222,7 +254,7 @@ def local(
                     print_json(_where(up))
                 else:
                     _show_local(up, has_key=describe_url is None)
-                _stay(up)
+                _stay(up, quiet=quiet or as_json)
     except Interrupted:
         steps.say("Stopped; nothing is left running.")
 
@@ -261,6 +293,20 @@ def _check(name: str, value: str, option: str) -> None:
         )
 
 
+def _check_reachable(url: str) -> None:
+    """Refuse, before anything is built, an endpoint that nobody listens at."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    try:
+        with socket.create_connection(address, REACH_SECONDS):
+            pass
+    except OSError as error:
+        raise typer.BadParameter(
+            f"nobody listens at {parts.netloc} ({error.strerror or error}). Start your endpoint first",
+            param_hint="--describe-url",
+        ) from error
+
+
 def _state(up: LocalStack) -> LocalState:
     return LocalState(
         pid=os.getpid(),
@@ -291,33 +337,53 @@ def _show_local(up: LocalStack, *, has_key: bool) -> None:
         [
             ("AWS emulator", f"{cloud.endpoint_url} (region {cloud.region})"),
             ("describe endpoint", cloud.describe_url + describes),
+            ("log", str(cloud.emulator.log_path)),
             ("stack", up.name),
-            *up.all_outputs.items(),
+            ("bucket", f"s3://{up.outputs.bucket_name}"),
         ],
     )
     option = "" if up.name == DEFAULT_STACK else f" --stack {up.name}"
-    bucket = up.outputs.bucket_name
+    sample = samples().pictures[0]
+    run = f"  {program()}"
     lines = ["", "From another terminal:", ""]
     if not has_key:
-        lines += ["  # first of all, the endpoint's key", f"  uv run imagescribe key set --local{option}", ""]
+        lines += ["  # first of all, the endpoint's key", f"{run} key set --local{option}", ""]
     lines += [
-        "  # upload an image with the AWS CLI",
-        f"  export AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_REGION={cloud.region} \\",
-        f"    AWS_ACCESS_KEY_ID={cloud.credentials.access_key_id} \\",
-        f"    AWS_SECRET_ACCESS_KEY={shlex.quote(cloud.credentials.secret_access_key)}",
-        f"  aws s3 cp photo.jpg s3://{bucket}/",
-        "",
+        "  # upload an image, and wait for its prompt",
+        f"{run} upload --local{option} --wait {shlex.quote(str(shown_path(sample.path)))}",
         "  # what became of it",
-        f"  uv run imagescribe get --local{option} s3://{bucket}/photo.jpg",
-        f"  uv run imagescribe list --local{option}",
-        f"  uv run imagescribe status --local{option}",
+        f"{run} get --local{option} s3://{up.outputs.bucket_name}/{shlex.quote(sample.path.name)}",
+        f"{run} list --local{option}",
+        f"{run} status --local{option} --watch",
+        f"{run} logs --local{option} --follow",
+        "  # with the AWS CLI",
+        f"  AWS_ENDPOINT_URL={cloud.endpoint_url} AWS_REGION={cloud.region} \\",
+        f"    AWS_ACCESS_KEY_ID={cloud.credentials.access_key_id} \\",
+        f"    AWS_SECRET_ACCESS_KEY={shlex.quote(cloud.credentials.secret_access_key)} \\",
+        f"    aws s3 ls s3://{up.outputs.bucket_name}",
         "",
         "Ctrl-C ends it all.",
+        "",
     ]
     console.print("\n".join(lines), markup=False)
 
 
-def _stay(up: LocalStack) -> None:
+def _stay(up: LocalStack, *, quiet: bool) -> None:
+    """Show what becomes of each image, until the emulator ends or this is interrupted."""
+    console = Console(highlight=False, soft_wrap=True)
+    catalog = CatalogView(up.connection, up.outputs.catalog_table_name)
+    news = iter(()) if quiet else Logs.of_stack(up.connection, up.outputs).follow(time.time(), seconds=0)
     while up.cloud.emulator.is_running():
-        time.sleep(0.5)
+        try:
+            lines = next(news, [])
+            ended = [line.image for line in lines if line.status in {Status.DESCRIBED, Status.SKIPPED, Status.REJECTED}]
+            words = {record.image: record.prompt or record.error for record in catalog.get_many(ended)}
+        except OperationError:
+            continue  # it ends just now
+        for line in lines:
+            text = styled(line, words.get(line.image, ""))
+            if console.is_terminal:
+                text.truncate(console.width, overflow="ellipsis")
+            console.print(text)
+        time.sleep(LOOK_SECONDS)
     raise OperationError(f"The AWS emulator ended:\n{up.cloud.emulator.log_tail()}", "See its log above.")

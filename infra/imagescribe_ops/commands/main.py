@@ -4,10 +4,40 @@ from __future__ import annotations
 
 import sys
 
-from imagescribe_ops.commands import audit, backfill, export, gateway, local, operate, read, search
+from imagescribe_ops.commands import (
+    audit,
+    backfill,
+    dead_letters,
+    export,
+    gateway,
+    key,
+    local,
+    operate,
+    read,
+    search,
+    status,
+    story,
+    upload,
+)
 from imagescribe_ops.commands.base import app
 
-__all__ = ["app", "audit", "backfill", "export", "gateway", "local", "main", "operate", "read", "search"]
+__all__ = [
+    "app",
+    "audit",
+    "backfill",
+    "dead_letters",
+    "export",
+    "gateway",
+    "key",
+    "local",
+    "main",
+    "operate",
+    "read",
+    "search",
+    "status",
+    "story",
+    "upload",
+]
 
 
 def main() -> None:

@@ -1,94 +1,31 @@
-"""The operator's commands: how does it stand, pause, resume, redrive, retry, and the key."""
+"""The operator's commands that change something: pause, resume, redrive, retry."""
 
 from __future__ import annotations
 
-import getpass
-import re
+import shlex
 import sys
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.outcomes import Reason
+from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
-from imagescribe_ops.commands.base import OPERATE, ImageArgument, StackOptions, app, image_address, on_stack, utf8
-from imagescribe_ops.display import print_json, print_record, shown
+from imagescribe_ops.commands.base import (
+    OPERATE,
+    PrefixOption,
+    StackOptions,
+    app,
+    image_address,
+    on_stack,
+    seconds_of,
+    utf8,
+)
+from imagescribe_ops.display import print_json
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import QueueDepth, read_outputs, set_api_key
-from imagescribe_ops.standing import Intake
-
-MAX_KEY_LENGTH = 4096
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-key_app = typer.Typer(no_args_is_help=True, help="The describe endpoint's API key.")
-app.add_typer(key_app, name="key", rich_help_panel=OPERATE)
-
-
-@app.command(rich_help_panel=OPERATE)
-@on_stack
-def status(
-    options: StackOptions,
-) -> None:
-    """Show how the stack stands, and why nothing is happening if nothing is.
-
-    Queues, images by status, the rate, a pause with its reason, what was spent today, dead letters by reason, and where
-    the stack's parts are.
-
-    Examples: `imagescribe status` · `imagescribe status --json | jq .why`
-    """
-    operations = options.operations()
-    standing = operations.status()
-    all_outputs = read_outputs(operations.connection, options.stack)
-    images, intake = standing.images, standing.intake
-    if options.as_json:
-        print_json(
-            {
-                "stack": options.stack,
-                "why": standing.why,
-                "outputs": all_outputs,
-                "queues": {
-                    "upload": asdict(standing.uploads),
-                    "dead_letter": asdict(standing.dead_letters) | {"by_reason": standing.dead_letters_by_reason},
-                },
-                "images": {str(name): count for name, count in images.counts.items()},
-                "images_complete": images.complete,
-                "oldest_waiting_at": standing.oldest_waiting_at or None,
-                "intake": asdict(intake),
-            }
-        )
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    counts = ", ".join(f"{count} {name}" for name, count in images.counts.items() if count) or "none yet"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in standing.dead_letters_by_reason.items())
-    counted = sum(standing.dead_letters_by_reason.values())
-    if counted < standing.dead_letters.visible:
-        reasons += f" (of {counted} that were read)"
-    budget = f" of ${intake.budget_usd:g}" if intake.budget_usd else ""
-    print_record(
-        console,
-        [
-            ("stack", options.stack),
-            ("why", shown(standing.why, "bold yellow" if intake.paused_by else "bold")),
-            ("images", counts + ("" if images.complete else " (at least)")),
-            ("oldest waiting", standing.oldest_waiting_at and f"uploaded {standing.oldest_waiting_at}"),
-            ("upload queue", _depth_text(standing.uploads)),
-            ("dead letters", shown(_depth_text(standing.dead_letters), "red" if standing.dead_letters.total else "")),
-            ("by reason", reasons),
-            ("rate", f"{intake.requests_per_minute:g} calls a minute"),
-            ("spent today", f"${intake.spent_today_usd:g}{budget}"),
-            ("mappings", ", ".join(f"{mapping.id} {mapping.state}" for mapping in intake.mappings) or "none"),
-        ],
-    )
-    console.print()
-    print_record(console, list(all_outputs.items()))
-
-
-def _depth_text(depth: QueueDepth) -> str:
-    return f"{depth.visible} to be received, {depth.in_flight} in work or told to wait, {depth.delayed} delayed"
+from imagescribe_ops.standing import pause_sentence
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -98,8 +35,10 @@ def pause(
     *,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown by `status` to others.")] = "by hand",
     lasting: Annotated[
-        str | None,
-        typer.Option("--for", metavar="TIME", help="End by itself after this, such as 90s, 30m, 2h or 1d."),
+        float | None,
+        typer.Option(
+            "--for", parser=seconds_of, metavar="TIME", help="End by itself after this, such as 90s, 5min or 2h."
+        ),
     ] = None,
 ) -> None:
     """Stop calling the endpoint. Uploads wait, nothing is lost, and calls under way are finished.
@@ -108,27 +47,14 @@ def pause(
 
     Examples: `imagescribe pause --reason 'invoice dispute'` · `imagescribe pause --for 2h`
     """
-    seconds = None if lasting is None else _duration(lasting)
     because = utf8(reason, "--reason").strip()
     if not because:
         raise typer.BadParameter("say why, or leave it out", param_hint="--reason")
-    intake = options.operations().pause(because, seconds)
+    intake = options.operations().pause(because, lasting)
     if options.as_json:
         print_json({"stack": options.stack, "intake": asdict(intake)})
     else:
-        options.say(f"{_paused(intake)}. Calls under way are finished, uploads wait.")
-
-
-def _paused(intake: Intake) -> str:
-    until = intake.paused_until or "`imagescribe resume`"
-    return f"Paused by the {intake.paused_by} until {until}: {intake.paused_because}"
-
-
-def _duration(text: str) -> float:
-    parts = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
-    if parts is None or not int(parts[1]):
-        raise typer.BadParameter("a time is a number and s, m, h or d, such as 30m", param_hint="--for")
-    return int(parts[1]) * _SECONDS[parts[2]]
+        options.say(f"{pause_sentence(intake)}. Calls under way are finished, uploads wait.")
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -138,22 +64,40 @@ def resume(
 ) -> None:
     """End a pause at once, whoever or whatever began it. A day's budget that is spent still holds.
 
-    Images that were told to wait meanwhile come back when their time is over; `imagescribe get` shows it.
+    Images that were told to wait meanwhile are called back at once, the oldest 500; the others come within two minutes.
 
     Example: `imagescribe resume`
     """
-    intake = options.operations().resume()
+    operations = options.operations()
+    intake = operations.resume()
+    called_back = 0 if intake.paused_by else operations.call_back()
     if options.as_json:
-        print_json({"stack": options.stack, "intake": asdict(intake)})
+        print_json({"stack": options.stack, "intake": asdict(intake), "called_back": called_back})
     elif intake.paused_by == OpenedBy.BUDGET:
-        options.say(f"{_paused(intake)}. A resume does not lift that; deploy with a larger DailyBudgetUsd.")
+        options.say(f"{pause_sentence(intake)}. A resume does not lift that; deploy with a larger DailyBudgetUsd.")
     elif intake.paused_by:
-        options.say(f"{_paused(intake)}. It began again right after the resume.")
+        options.say(f"{pause_sentence(intake)}. It began again right after the resume.")
     else:
-        options.say("Resumed. Images that were told to wait come back when their time is over.")
+        options.say(f"Resumed. {called_back_sentence(called_back)}")
 
 
-class _Reason(StrEnum):
+def called_back_sentence(count: int) -> str:
+    """Say what becomes of images that were told to wait."""
+    if not count:
+        return "What waits in the queue is received now."
+    images = "1 image that was" if count == 1 else f"{count} images that were"
+    return f"{images} told to wait {'is' if count == 1 else 'are'} called back at once."
+
+
+class RetriedStatus(StrEnum):
+    """What a retry of many takes: that came to its end without a prompt."""
+
+    REJECTED = Status.REJECTED
+    SKIPPED = Status.SKIPPED
+    DEAD = Status.DEAD
+
+
+class DeadReason(StrEnum):
     """The reasons of dead letters, as the command line takes them."""
 
     ALL = "all"
@@ -169,7 +113,9 @@ class _Reason(StrEnum):
 def redrive(
     options: StackOptions,
     *,
-    reason: Annotated[_Reason, typer.Option("--reason", help="Only dead letters of this reason.")] = _Reason.ALL,
+    reason: Annotated[
+        DeadReason, typer.Option("--reason", case_sensitive=False, help="Only dead letters of this reason.")
+    ] = DeadReason.ALL,
 ) -> None:
     """Send dead letters back to the upload queue. Nothing is paid twice: an answer that was paid for is kept.
 
@@ -179,7 +125,7 @@ def redrive(
     Example: `imagescribe redrive --reason transient`
     """
     operations = options.operations()
-    redriven = operations.redrive(None if reason is _Reason.ALL else Reason(reason.value))
+    redriven = operations.redrive(None if reason is DeadReason.ALL else Reason(reason.value))
     sent, more = redriven.by_reason, redriven.more
     if options.as_json:
         print_json(
@@ -191,73 +137,75 @@ def redrive(
     elif more:
         options.say("None was sent back in the time of one run, and there may be more: run it again.")
     else:
-        options.say("There is no dead letter." if reason is _Reason.ALL else f"There is no dead letter {reason}.")
+        options.say("There is no dead letter." if reason is DeadReason.ALL else f"There is no dead letter {reason}.")
 
 
 @app.command(rich_help_panel=OPERATE)
 @on_stack
 def retry(
     options: StackOptions,
-    image: ImageArgument,
+    image: Annotated[
+        str, typer.Argument(metavar="[S3URI]", show_default=False, help="One image, as s3://BUCKET/KEY.")
+    ] = "",
     *,
+    prefix: PrefixOption = "",
+    status: Annotated[
+        RetriedStatus | None, typer.Option(case_sensitive=False, help="All images with this status.")
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help=f"Forget an answer that is paid for, and pay ${PRICE_USD:g} for another.")
+        bool, typer.Option("--force", help="Forget one image's answer that is paid for, and pay for another.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Retry many without asking.")] = False,
 ) -> None:
-    """Describe one image again: one that was rejected or skipped, that is dead or waits, or with --force any.
+    """Describe again: one image, or all that were rejected, skipped or given up, by prefix or status.
 
-    An answer that is paid for already is read again for nothing, unless --force pays for another. The image's dead
-    letters go.
+    An answer that is paid for already is read again for nothing, unless --force pays for another. Dead letters of what
+    is retried go. Of many, 1,000 at a time.
 
-    Examples: `imagescribe retry s3://my-bucket/cat.jpg` · `imagescribe retry --force s3://my-bucket/cat.jpg`
+    Examples: `imagescribe retry s3://my-bucket/cat.jpg` · `imagescribe retry --force s3://my-bucket/cat.jpg` ·
+    `imagescribe retry --status rejected --prefix 2026/`
     """
+    if bool(image) == bool(prefix or status):
+        raise typer.BadParameter("name one image, or --prefix or --status of many", param_hint="S3URI")
+    if not image:
+        if force:
+            raise typer.BadParameter("is for one image; for many, see `imagescribe backfill -h`", param_hint="--force")
+        _retry_many(options, utf8(prefix, "--prefix"), status, yes=yes)
+        return
     bucket, key = image_address(image)
     operations = options.operations()
     retried = operations.retry(bucket, key, force=force)
     if options.as_json:
         print_json(asdict(retried))
-    else:
-        cost = ""
-        if retried.pays_again:
-            cost = f" ${PRICE_USD:g} is paid for it once more."
-        elif retried.reads_again:
-            cost = " Its answer is paid for already and is read again for nothing; --force would pay for another."
-        options.say(f"{retried.image} is on its way.{cost} `imagescribe get` shows what becomes of it.")
+        return
+    cost = ""
+    if retried.pays_again:
+        cost = f" ${operations.price_usd:g} is paid for it once more."
+    elif retried.reads_again:
+        cost = " Its answer is paid for already and is read again for nothing; --force would pay for another."
+    options.say(
+        f"{retried.image} is on its way.{cost} `imagescribe get {shlex.quote(image)}` shows what becomes of it."
+    )
 
 
-@key_app.command("set")
-@on_stack
-def key_set(
-    options: StackOptions,
-) -> None:
-    """Store the endpoint's API key in the stack's secret. It is read from a hidden prompt, or from standard input.
-
-    Never from the command line, where other users of the machine and the shell's history would see it. A pause for a
-    fault of the account ends.
-
-    Examples: `imagescribe key set` · `imagescribe key set < key.txt`
-    """
+def _retry_many(options: StackOptions, prefix: str, status: RetriedStatus | None, *, yes: bool) -> None:
     operations = options.operations()
-    version = set_api_key(operations.connection, operations.outputs.api_key_secret_arn, _read_key())
-    resumed = operations.resume_after_account_fault()
+    statuses = [Status(status.value)] if status else [Status(each.value) for each in RetriedStatus]
+    records, more = operations.retryable(operations.outputs.own_prefix(prefix), statuses)
+    if not records:
+        if options.as_json:
+            print_json({"retried": 0, "more": False})
+        else:
+            options.say("No image matches.")
+        return
+    if not yes:
+        most = f"${len(records) * operations.price_usd:,.2f} at the most"
+        if options.as_json or not sys.stdin.isatty():
+            raise OperationError(f"{len(records)} images would be retried, for {most}.", "Add --yes to retry them.")
+        typer.confirm(f"Retry {len(records)} images, for {most}?", abort=True)
+    sent = operations.retry_all(records)
     if options.as_json:
-        print_json({"secret_arn": operations.outputs.api_key_secret_arn, "version_id": version, "resumed": resumed})
+        print_json({"retried": sent, "more": more})
     else:
-        options.say(f"The key is stored in {operations.outputs.api_key_secret_arn}.")
-        if resumed:
-            options.say("Intake was paused by a fault of the account, and is resumed.")
-
-
-def _read_key() -> str:
-    if sys.stdin.isatty():
-        key = getpass.getpass("API key of the describe endpoint: ").strip()
-    else:
-        key = sys.stdin.read(MAX_KEY_LENGTH + 1).strip()
-    if not key:
-        raise OperationError("The key is empty, so nothing was stored.", "Pipe the key in, or type it at the prompt.")
-    if len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
-        raise OperationError(
-            "That does not look like a key, so nothing was stored.",
-            "A key is one line of letters, digits and signs, without spaces.",
-        )
-    return key
+        again = " There are more: run it again." if more else ""
+        options.say(f"{sent} images are on their way. `imagescribe status` shows how it goes.{again}")

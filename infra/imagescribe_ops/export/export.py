@@ -147,7 +147,7 @@ class Export:
     def run(self) -> None:
         """Export what comes after the cursor."""
         records = self._view.walk(self._query.bucket, self._query.prefix, self.cursor.key)
-        for chunk in batched(records, CHUNK, strict=False):
+        for chunk in batched(records, CHUNK):
             taken = [record for record in chunk if self._query.takes(record)]
             with shielded():
                 for sink in self._sinks:

@@ -7,15 +7,16 @@ from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
-from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
 from imagescribe.stores.catalog import Status
-from imagescribe_ops.catalog_view import UNFINISHED, CatalogView, ImageRecord
+from imagescribe_ops.catalog_view import CatalogView, ImageRecord
+from imagescribe_ops.following import until_final
 from imagescribe_ops.local.pictures import LeftOut, Picture
 from imagescribe_ops.local.stack import DescribeCall, LocalStack
 from imagescribe_ops.stack import QueueDepth, readable_errors
+from imagescribe_ops.uploads import Uploaded, upload_all
 
 LOOK_SECONDS = 0.2
 STALL_SECONDS = 120.0
@@ -122,14 +123,6 @@ class DemoResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Uploaded:
-    picture: Picture
-    image: str
-    digest: str
-    at: float
-
-
 class Demo:
     """Uploads pictures to a local stack and sees what becomes of them.
 
@@ -147,59 +140,40 @@ class Demo:
         self._s3 = stack.connection.s3()
         self._catalog = CatalogView(stack.connection, stack.outputs.catalog_table_name)
 
-    def run(self, pictures: Sequence[Picture], left_out: Sequence[LeftOut], advance: Callable[[], None]) -> DemoResult:
-        """Upload, wait and judge; ``advance`` is called for each image that came to its end."""
+    def run(
+        self, pictures: Sequence[Picture], left_out: Sequence[LeftOut], show: Callable[[ImageResult], None]
+    ) -> DemoResult:
+        """Upload, wait and judge; ``show`` is called for each image as soon as it came to its end."""
         began = time.monotonic()
+        at: dict[str, float] = {}
+        results: dict[str, ImageResult] = {}
         with readable_errors():
-            uploaded = [self._upload(picture) for picture in pictures]
-            ended = self._wait(uploaded, advance)
+            uploaded: dict[str, Uploaded] = {}
+            for one in upload_all(self._s3, self._bucket, pictures, {}):
+                uploaded[one.image], at[one.image] = one, time.monotonic()
+            images = {one.image: one.etag for one in uploaded.values()}
+            for record in until_final(self._catalog, images, seconds=STALL_SECONDS, look_seconds=LOOK_SECONDS):
+                seconds = round(time.monotonic() - at[record.image], 2)
+                results[record.image] = self._result(uploaded[record.image], record, seconds)
+                show(results[record.image])
             seconds = time.monotonic() - began
-            results = [self._result(one, *ended.get(one.image, (None, None))) for one in uploaded]
+            late = {record.image: record for record in self._catalog.get_many(images.keys() - results.keys())}
+            for image in images.keys() - results.keys():
+                results[image] = self._result(uploaded[image], late.get(image), None)
+                show(results[image])
+        in_order = [results[f"s3://{self._bucket}/{picture.key}"] for picture in pictures]
         cloud = self._stack.cloud
         return DemoResult(
-            images=results,
+            images=in_order,
             left_out=list(left_out),
             model=cloud.model.model if cloud.model else None,
             paid_calls=sum(call.billed for call in cloud.calls()),
             usd=0.0 if cloud.model else cloud.simulator.counts().billed_usd,
             seconds=seconds,
-            problems=self._problems(uploaded, results),
+            problems=self._problems(in_order),
         )
 
-    def _upload(self, picture: Picture) -> _Uploaded:
-        with picture.path.open("rb") as content:
-            digest = file_digest(content, "sha256").hexdigest()
-            content.seek(0)
-            self._s3.put_object(
-                Bucket=self._bucket,
-                Key=picture.key,
-                Body=content,
-                ContentType=picture.content_type,
-                Tagging=urlencode(picture.tags),
-            )
-        return _Uploaded(picture, f"s3://{self._bucket}/{picture.key}", digest, time.monotonic())
-
-    def _wait(
-        self, uploaded: Sequence[_Uploaded], advance: Callable[[], None]
-    ) -> dict[str, tuple[ImageRecord, float | None]]:
-        """Return the last record of each image that has one, and after how many seconds it was final."""
-        waiting = {one.image: one for one in uploaded}
-        last: dict[str, tuple[ImageRecord, float | None]] = {}
-        progress_at = time.monotonic()
-        while waiting and time.monotonic() - progress_at < STALL_SECONDS:
-            for record in self._catalog.get_many(waiting):
-                final = record.status not in UNFINISHED
-                seconds = round(time.monotonic() - waiting[record.image].at, 2) if final else None
-                last[record.image] = record, seconds
-                if final:
-                    del waiting[record.image]
-                    progress_at = time.monotonic()
-                    advance()
-            if waiting:
-                time.sleep(LOOK_SECONDS)
-        return last
-
-    def _result(self, one: _Uploaded, record: ImageRecord | None, seconds: float | None) -> ImageResult:
+    def _result(self, one: Uploaded, record: ImageRecord | None, seconds: float | None) -> ImageResult:
         return ImageResult(
             picture=one.picture,
             image=one.image,
@@ -227,7 +201,7 @@ class Demo:
         with answer["Body"] as body:
             return sha256(body.read()).hexdigest()
 
-    def _problems(self, uploaded: Sequence[_Uploaded], results: Sequence[ImageResult]) -> list[str]:
+    def _problems(self, results: Sequence[ImageResult]) -> list[str]:
         problems = []
         for result in results:
             key = result.picture.key
@@ -244,8 +218,8 @@ class Demo:
             if lost:
                 problems.append(f"{key} lost its own tags {', '.join(lost)}")
         described = {
-            self._digest_of_rendition(result.content) if result.rendered_from else one.digest
-            for one, result in zip(uploaded, results, strict=True)
+            self._digest_of_rendition(result.content) if result.rendered_from else _digest(result.picture)
+            for result in results
             if result.status == Status.DESCRIBED
         }
         problems += payment_problems(self._stack.cloud.calls(), described)
@@ -253,6 +227,11 @@ class Demo:
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")
         return problems
+
+
+def _digest(picture: Picture) -> str:
+    with picture.path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def payment_problems(calls: Sequence[DescribeCall], described: set[str]) -> list[str]:

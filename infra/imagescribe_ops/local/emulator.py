@@ -123,7 +123,7 @@ class Emulator:
         if self._wanted_port and _is_taken(self._wanted_port):
             raise OperationError(f"Port {self._wanted_port} is taken.", "Choose another with --port, or leave it out.")
         self._directory = Path(mkdtemp(prefix="imagescribe-emulator-"))
-        with self._log_path.open("wb") as log:
+        with self.log_path.open("wb") as log:
             self._child = Child(
                 [program],
                 environment=self._environment(self._directory),
@@ -179,14 +179,15 @@ class Emulator:
         return isinstance(health, dict) and health.get("auth") == "enabled"
 
     @property
-    def _log_path(self) -> Path:
+    def log_path(self) -> Path:
+        """The file that it and the functions write to."""
         return self.directory / "emulator.log"
 
     def log_text(self) -> str:
         """Return everything it wrote so far; empty when it does not run."""
-        if self._directory is None or not self._log_path.exists():
+        if self._directory is None or not self.log_path.exists():
             return ""
-        return self._log_path.read_text(encoding="utf-8", errors="replace")
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines that it wrote."""

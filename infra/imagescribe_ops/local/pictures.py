@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagescribe.model.kinds import image_type
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.tools import PROJECT_DIRECTORY
 
@@ -25,9 +27,10 @@ CONTENT_TYPES = {
     ".gif": "image/gif",
     ".bmp": "image/bmp",
 }
-"""What is described. In a folder the suffix decides what is uploaded; the function looks at the bytes."""
+"""What is described. Of a folder, what is named so is uploaded, and what is so by its first bytes."""
 
 MAX_KEY_BYTES = 1024
+FIRST_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ class Picture:
 
     @property
     def content_type(self) -> str:
-        """The media type that its suffix stands for."""
-        return CONTENT_TYPES.get(self.path.suffix.lower(), "application/octet-stream")
+        """The media type, by its first bytes or else by its suffix."""
+        kind = _image_type(self.path)
+        return f"image/{kind}" if kind else CONTENT_TYPES.get(self.path.suffix.lower(), "application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,12 @@ class Selection:
 
     pictures: list[Picture]
     left_out: list[LeftOut]
+
+
+def shown_path(path: Path) -> Path:
+    """Return a path as it can be typed here: relative to where we are, where that is shorter."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def samples(listing: Path = SAMPLES) -> Selection:
@@ -90,7 +100,7 @@ def samples(listing: Path = SAMPLES) -> Selection:
 
 
 def select(paths: Sequence[Path]) -> Selection:
-    """Return what to upload of the user's own files (each of them) and folders (the images in them).
+    """Return what to upload of the user's own files (each of them, once) and folders (the images in them).
 
     Keys are the names of files, and paths within a folder; where two are equal, the later one gets a number.
 
@@ -102,8 +112,13 @@ def select(paths: Sequence[Path]) -> Selection:
     pictures: list[Picture] = []
     left_out: list[LeftOut] = []
     taken: set[str] = set()
+    files: set[str] = set()
 
     def add(path: Path, name: str) -> None:
+        place = os.path.abspath(path)  # not resolve(): two links to one file are two names
+        if place in files:
+            return
+        files.add(place)
         key = _free_key(_key(name), taken)
         if len(key.encode()) > MAX_KEY_BYTES:
             raise OperationError(f"{path} makes a key of more than 1,024 bytes.", "Give it a shorter name.")
@@ -116,10 +131,10 @@ def select(paths: Sequence[Path]) -> Selection:
             add(path, path.name)
         elif path.is_dir():
             for file in _files(path):
-                if file.suffix.lower() in CONTENT_TYPES:
+                if file.suffix.lower() in CONTENT_TYPES or _is_image(file):
                     add(file, file.relative_to(path).as_posix())
                 else:
-                    left_out.append(LeftOut(file, "its name is not that of an image"))
+                    left_out.append(LeftOut(file, "neither its name nor its content is that of an image"))
         else:
             reason = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise OperationError(f"{path} {reason}.", "Name image files, or folders with images in them.")
@@ -127,6 +142,18 @@ def select(paths: Sequence[Path]) -> Selection:
         where = ", ".join(map(str, paths))
         raise OperationError(f"There is no image in {where}.", "Name a folder with images in it.")
     return Selection(pictures, left_out)
+
+
+def _image_type(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return image_type(file.read(FIRST_BYTES))
+    except OSError:
+        return None
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and _image_type(path) is not None
 
 
 def _files(folder: Path) -> Iterator[Path]:

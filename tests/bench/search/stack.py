@@ -96,7 +96,7 @@ def _fill(stack: LocalStack, images: int) -> None:
 
     newest = islice(_documents(stack, images), max(0, images - RECORDS), None)
     with ThreadPoolExecutor(2) as pool:
-        for _ in pool.map(put, batched(newest, 25, strict=False)):
+        for _ in pool.map(put, batched(newest, 25)):
             pass
 
 

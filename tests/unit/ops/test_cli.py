@@ -81,8 +81,8 @@ def test_get_as_json_has_the_whole_record(run: Any) -> None:
 def test_get_of_an_unknown_image_says_what_to_do(run: Any) -> None:
     result = run("get", "s3://pictures/no\x1b[31m.jpg")
     assert result.exit_code == 1
-    assert "There is no record of s3://pictures/no\\x1b[31m.jpg" in result.stderr
-    assert "imagescribe list" in result.stderr
+    assert "There is no object s3://pictures/no\\x1b[31m.jpg" in result.stderr
+    assert "imagescribe upload FILE" in result.stderr
     assert result.stdout == ""
 
 
@@ -143,6 +143,7 @@ def test_the_key_is_stored_as_it_was_piped_without_the_line_break(
         "secret_arn": outputs["ApiKeySecretArn"],
         "version_id": stored["VersionId"],
         "resumed": False,
+        "called_back": 0,
     }
     assert "SG_key-1" not in result.output
 
@@ -252,6 +253,19 @@ def test_a_folder_gives_its_images_and_says_what_it_leaves_out(tmp_path: Path) -
     assert [left.path.name for left in selection.left_out] == ["notes.txt"]
 
 
+def test_a_jpeg_is_found_in_a_folder_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    (picture,) = select([tmp_path]).pictures
+    assert (picture.key, picture.content_type) == ("IMG_1.HEIC", "image/jpeg")
+
+
+def test_a_file_that_is_named_twice_or_is_in_a_folder_that_is_named_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").touch()
+    again = [tmp_path / "a" / "x.png", tmp_path / "a" / ".." / "a" / "x.png", tmp_path]
+    assert [picture.key for picture in select(again).pictures] == ["x.png"]
+
+
 def test_files_of_one_name_get_keys_of_their_own(tmp_path: Path) -> None:
     for folder in ("one", "two", "three"):
         (tmp_path / folder).mkdir()
@@ -351,13 +365,40 @@ def test_a_note_that_a_killed_process_left_is_cleared_away(tmp_path: Path, state
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newer_local_stack_of_the_same_name_keeps_its_note(tmp_path: Path, state: LocalState) -> None:
-    newer = replace(state, endpoint_url="http://127.0.0.1:2")
+def test_a_second_local_stack_of_the_same_name_is_refused_and_the_first_keeps_its_note(
+    tmp_path: Path, state: LocalState
+) -> None:
+    newer = replace(state, pid=1, endpoint_url="http://127.0.0.1:2")
     with local_state.published(state, tmp_path):
-        with local_state.published(newer, tmp_path):
-            assert local_state.running("one", tmp_path) == newer
-        with local_state.published(newer, tmp_path):
-            pass
+        with (
+            pytest.raises(OperationError, match=f"'one' runs already: process {os.getpid()}"),
+            local_state.published(newer, tmp_path),
+        ):
+            pytest.fail("it was let in")
+        assert local_state.running("one", tmp_path) == state
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_local_stacks_of_other_names_run_side_by_side_and_are_named(tmp_path: Path, state: LocalState) -> None:
+    with local_state.published(state, tmp_path), local_state.published(replace(state, stack="two"), tmp_path):
+        assert local_state.all_running(tmp_path) == ["one", "two"]
+        with pytest.raises(NotFoundError, match="There is one, two: name it with --stack"):
+            local_state.running("three", tmp_path)
+
+
+def test_the_only_local_stack_is_found_whatever_its_name(
+    run: Any, state: LocalState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(local_state, "all_running", lambda: ["other"])
+
+    def running(name: str) -> LocalState:
+        asked.append(name)
+        return state
+
+    monkeypatch.setattr(local_state, "running", running)
+    run("list", "--local")
+    assert asked == ["other"]
 
 
 def test_an_emulators_connection_needs_nothing_of_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from imagescribe.stores.catalog import Status
 from imagescribe_ops import stack
 from imagescribe_ops.backfill import estimate as module
 from imagescribe_ops.backfill.backfills import Backfills
-from imagescribe_ops.commands.backfill import duration
 from imagescribe_ops.commands.main import app
+from imagescribe_ops.display import duration
 from tests.factories import make_picture
 from tests.unit.stack_in_moto import StackInMoto, described, make_stack
 

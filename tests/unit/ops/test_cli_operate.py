@@ -15,7 +15,7 @@ from imagescribe.aws.mappings import Mappings
 from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import operations, stack, standing
-from imagescribe_ops.commands import operate as cli_operate
+from imagescribe_ops.commands import key as cli_key
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.stack import Connection
 from tests.factories import eventbridge_body
@@ -160,11 +160,13 @@ def test_status_answers_why_nothing_happens(run: Run, deployed: StackInMoto) -> 
     until = deployed.operations().status().intake.paused_until
     assert shown["why"] == f"Paused by the account until {until}: 401: Invalid API key"
     assert shown["images"] == "1 described, 1 dead"
-    assert shown["dead letters"] == "2 to be received, 0 in work or told to wait, 0 delayed"
+    assert shown["dead letters"] == "2 to be received"
     assert set(shown["by reason"].split(", ")) == {"1 unreadable", "1 transient"}
-    assert shown["mappings"].endswith(" Enabled")
-    assert shown["BucketName"] == deployed.bucket
     assert "oldest waiting" not in shown
+    assert "BucketName" not in shown
+    more = rows(said(run("status", "--verbose")))
+    assert more["mappings"].endswith(" Enabled")
+    assert more["BucketName"] == deployed.bucket
 
 
 def test_status_shows_what_waits_and_what_is_spent(
@@ -197,6 +199,7 @@ def test_status_as_json(run: Run, deployed: StackInMoto) -> None:
         "images",
         "images_complete",
         "oldest_waiting_at",
+        "last_back_at",
         "intake",
     }
     assert status["outputs"] == deployed.outputs
@@ -264,7 +267,7 @@ def test_an_evil_reason_is_shown_harmlessly(run: Run, deployed: StackInMoto) -> 
 
 def test_resume(run: Run, deployed: StackInMoto) -> None:
     run("pause")
-    assert said(run("resume")) == "Resumed. Images that were told to wait come back when their time is over."
+    assert said(run("resume")) == "Resumed. What waits in the queue is received now."
     assert deployed.breaker.open_until == 0
     assert deployed.mapping_state() == "Enabled"
 
@@ -340,7 +343,7 @@ def test_retry(run: Run, deployed: StackInMoto, status: Status) -> None:
     deployed.record(upload, status)
     deployed.bury(eventbridge_body(upload), reason="transient", detail="503")
     assert said(run("retry", upload.image)) == (
-        f"{upload.image} is on its way. `imagescribe get` shows what becomes of it."
+        f"{upload.image} is on its way. `imagescribe get {upload.image}` shows what becomes of it."
     )
     assert deployed.sent_upload().sequencer > upload.sequencer
     assert deployed.dead_letters() == []
@@ -373,7 +376,8 @@ def test_retry_of_a_described_image_says_what_force_costs(run: Run, deployed: St
     ]
     assert deployed.sent() == []
     assert said(run("retry", "--force", upload.image)) == (
-        f"{upload.image} is on its way. $0.015 is paid for it once more. `imagescribe get` shows what becomes of it."
+        f"{upload.image} is on its way. $0.015 is paid for it once more. "
+        f"`imagescribe get {upload.image}` shows what becomes of it."
     )
     assert deployed.paid(upload) is None
 
@@ -422,7 +426,7 @@ def test_a_new_key_ends_the_pause_of_a_wrong_one(
     arn = deployed.outputs["ApiKeySecretArn"]
     assert said(run("key", "set", typed="SG_new-key\n")).splitlines() == [
         f"The key is stored in {arn}.",
-        "Intake was paused by a fault of the account, and is resumed.",
+        "Intake was paused by a fault of the account, and is resumed. What waits in the queue is received now.",
     ]
     assert secrets.get_secret_value(SecretId=arn)["SecretString"] == "SG_new-key"
     assert deployed.breaker.open_until == 0
@@ -455,4 +459,4 @@ def test_a_key_is_typed_at_a_hidden_prompt(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("getpass.getpass", lambda _prompt: " SG_typed-key ")
     with monkeypatch.context() as patch:
         patch.setattr("sys.stdin", Terminal())
-        assert cli_operate._read_key() == "SG_typed-key"
+        assert cli_key._read_key() == "SG_typed-key"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from typer.testing import CliRunner, Result
 
 from imagescribe_ops.commands import local as cli_local
 from imagescribe_ops.commands.main import app
-from imagescribe_ops.local import deploy
+from imagescribe_ops.local import deploy, state
 from imagescribe_ops.local.stack import LocalCloud, is_loopback
 from imagescribe_ops.template import constraint_broken, parameter_definitions
 from tests.sam_template import TEMPLATE
@@ -23,6 +25,12 @@ def _nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
         raise StartedError
 
     monkeypatch.setattr(cli_local, "local_stack", start)
+    monkeypatch.setattr(state, "check_free", lambda _stack: None)
+
+
+@pytest.fixture
+def _reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_local, "_check_reachable", lambda _url: None)
 
 
 def local(*arguments: str) -> Result:
@@ -66,6 +74,14 @@ def test_an_endpoint_elsewhere_is_refused_with_what_works(arguments: tuple[str, 
     assert "sam deploy --guided" in result.stderr
 
 
+def test_an_endpoint_that_nobody_listens_at_is_refused_before_the_build() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        result = local("--describe-url", f"http://127.0.0.1:{taken.getsockname()[1]}/describe")
+    assert result.exit_code == 2
+    assert "nobody listens at 127.0.0.1:" in result.stderr
+
+
 def test_an_address_that_the_template_does_not_take_is_refused_too() -> None:
     result = local("--describe-url", "http://localhost:8080/describe")
     assert result.exit_code == 2
@@ -81,6 +97,7 @@ def test_an_address_that_the_template_does_not_take_is_refused_too() -> None:
         ("--parameter", "KeyPrefix=photos/Jörg's $100 day/", "--parameter", "DailyBudgetUsd=1.5"),
     ],
 )
+@pytest.mark.usefixtures("_reachable")
 def test_what_can_work_is_started(arguments: tuple[str, ...]) -> None:
     assert isinstance(local(*arguments).exception, StartedError)
 

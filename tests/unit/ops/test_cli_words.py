@@ -1,0 +1,67 @@
+"""What users type and paste: times, hints, regions and the version."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from imagescribe_ops.commands.base import StackOptions, pasteable, seconds_of
+from imagescribe_ops.commands.main import app
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("5min", 300),
+        ("5 minutes", 300),
+        ("2h", 7_200),
+        ("1h30m", 5_400),
+        ("1 day", 86_400),
+        (" 10 SEC ", 10),
+    ],
+)
+def test_a_time_is_taken_as_people_write_it(text: str, seconds: int) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "soon", "0m", "-5m", "5 apples", "5m ago", "1.5h"])
+def test_what_is_no_time_is_told_with_what_one_is(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="a number and s, m, h or d, such as 30m"):
+        seconds_of(text)
+
+
+def test_a_hint_names_the_stack_that_was_asked() -> None:
+    options = StackOptions(stack="mine", region="eu-west-1", profile="my work")
+    assert pasteable("Run `imagescribe resume`.", str(options)) == (
+        "Run `imagescribe resume --stack mine --region eu-west-1 --profile 'my work'`."
+    )
+    assert pasteable("`imagescribe local` or `aws s3 ls`", str(StackOptions(local=True))) == (
+        "`imagescribe local` or `aws s3 ls`"
+    )
+    assert pasteable("`imagescribe get s3://b/k`", str(StackOptions(local=True))) == (
+        "`imagescribe get s3://b/k --local`"
+    )
+
+
+def test_a_hint_is_run_as_the_command_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    assert pasteable("`imagescribe status`") == "`uv run imagescribe status`"
+
+
+@pytest.mark.parametrize("region", ["mars-1", "us_east_1", "eu-central"])
+def test_a_region_that_is_none_is_told_in_a_sentence(region: str) -> None:
+    result = CliRunner().invoke(app, ["list", "--region", region])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[0] == f"Error: {region!r} is no AWS region."
+
+
+def test_the_version_is_printed() -> None:
+    assert re.fullmatch(r"imagescribe \d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).stdout)
+
+
+def test_a_shell_can_be_taught_the_commands() -> None:
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
