@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.aws.dead_letters import DeadLetter, DeadLetters
 from imagescribe.aws.eventbridge import Announcements
-from imagescribe.aws.mappings import Mappings
+from imagescribe.aws.mappings import LONG_PAUSE_SECONDS, Mappings
 from imagescribe.errors import MalformedMessageError
 from imagescribe.log import logger
 from imagescribe.model.announcements import Announcement
@@ -27,9 +27,6 @@ from imagescribe.stores.catalog import Catalog, Opened, Status
 from imagescribe.stores.notebook import Notebook, Notes
 from imagescribe.throttle import RetryAt, Throttle
 from imagescribe.throttle.item import State
-
-LONG_PAUSE_SECONDS: Final = 120.0
-"""A pause that lasts this much longer disables the mappings: the function that would enable them runs each minute."""
 
 READ_AGAIN_SECONDS: Final = 900.0
 """Dead letters that stay are not looked through each minute: each time is a request for every ten of them."""

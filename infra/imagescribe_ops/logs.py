@@ -18,6 +18,8 @@ LATE_SECONDS = 30.0
 """CloudWatch shows a line some seconds late, and then behind others that are newer."""
 
 PLATFORM = ("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START", "EXTENSION")
+NOT_OURS = frozenset({"_aws", "type"})
+"""Fields of metrics in CloudWatch's embedded format, and of what Lambda itself writes as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Logs:
                 logGroupName=self.group, startTime=int(since * 1000), filterPattern=f'"{quoted}"' if image else ""
             )
             lines = [LogLine.of_event(each["timestamp"], each["message"]) for page in pages for each in page["events"]]
-        own = [line for line in lines if not line.text.startswith(PLATFORM) and "type" not in line.fields]
+        own = [line for line in lines if not (line.text.startswith(PLATFORM) or NOT_OURS & line.fields.keys())]
         return sorted((line for line in own if not image or line.image == image), key=lambda line: line.at)
 
     def follow(

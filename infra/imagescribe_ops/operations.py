@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from imagescribe.aws.dead_letters import DeadLetter, DeadLetters, NotDeletedError, Redriven
-from imagescribe.aws.mappings import Mappings
+from imagescribe.aws.mappings import LONG_PAUSE_SECONDS, Mappings
 from imagescribe.aws.s3 import ObjectHead, Objects
 from imagescribe.aws.sqs_batches import send_all
 from imagescribe.errors import MalformedMessageError
@@ -22,7 +22,6 @@ from imagescribe.model.events import Deletion, Upload, parse_body, upload_body
 from imagescribe.model.listing import sequencer_after
 from imagescribe.model.outcomes import Reason
 from imagescribe.model.times import iso_utc
-from imagescribe.recovery import LONG_PAUSE_SECONDS
 from imagescribe.stores.catalog import Status
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get
 from imagescribe.stores.ledger import content_key

@@ -36,7 +36,7 @@ def test_an_upload_waits_for_the_prompts(deployment: Deployment, ask: Ask, folde
 def test_an_upload_that_is_no_image_ends_with_1(deployment: Deployment, run: Run, folder: Path) -> None:
     (folder / "notes.txt").write_text("no picture")
     result = run("upload", str(folder / "notes.txt"), "--wait", "--timeout", "90s", ends_with=1)
-    assert "\tskipped\tnot a JPEG, PNG or WebP image" in result.stdout
+    assert "\tskipped\tnot an image of a known kind" in result.stdout
 
 
 def test_the_story_of_a_described_image_ends_with_its_outcome(deployment: Deployment, ask: Ask) -> None:

@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +15,9 @@ from imagescribe.aws.s3 import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+
+LONG_PAUSE_SECONDS: Final = 120.0
+"""A pause that lasts this much longer disables them: the function that would enable them runs each minute."""
 
 
 class Mappings:

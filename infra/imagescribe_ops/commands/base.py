@@ -28,7 +28,8 @@ READ = "Images and their prompts"
 OPERATE = "Operating a stack"
 BEFORE = "What was there before"
 PANELS = (HERE, READ, OPERATE, BEFORE)
-"""The commands in `--help`, in the order in which a newcomer needs them."""
+FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "explain", "logs")
+"""The order in which a newcomer needs them, in `--help`; the others of a panel come after these."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 _HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
@@ -41,9 +42,12 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands, those of a panel together."""
 
-        def place(name: str) -> int:
+        def place(name: str) -> tuple[int, int]:
             panel = getattr(self.commands[name], "rich_help_panel", None)
-            return PANELS.index(panel) if panel in PANELS else len(PANELS)
+            return (
+                PANELS.index(panel) if panel in PANELS else len(PANELS),
+                FIRST.index(name) if name in FIRST else len(FIRST),
+            )
 
         return sorted(super().list_commands(ctx), key=place)
 

@@ -113,6 +113,8 @@ def test_the_log_is_a_line_for_each_outcome(aws: boto3.Session, deployed: StackI
         {"message": "dead letter", "reason": "transient", "detail": "503 \x1b[2J", "image": image},
         {"level": "ERROR", "message": "the queue failed", "exception_name": "ClientError"},
         "REPORT RequestId: 1",
+        {"_aws": {"Timestamp": 1}, "Described": [1.0]},
+        {"type": "platform.report", "record": {}},
     )
     lines = [line.split("\t")[1:] for line in run("logs").stdout.splitlines()]
     assert lines == [

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,6 +14,8 @@ from typer.testing import CliRunner
 
 from imagescribe_ops.commands.base import StackOptions, pasteable, seconds_of
 from imagescribe_ops.commands.main import app
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,17 @@ def test_a_region_that_is_none_is_told_in_a_sentence(region: str) -> None:
 
 def test_the_version_is_printed() -> None:
     assert re.fullmatch(r"imagescribe \d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).stdout)
+
+
+def test_the_command_needs_nothing_of_what_only_functions_and_tests_need() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    own = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = {re.split(r"[<>=\[]", each)[0] for group in groups.values() for each in group if isinstance(each, str)}
+    names -= {re.split(r"[<>=\[]", each)[0] for each in own}
+    blocked = sorted(name.replace("-", "_") for name in names)
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import imagescribe_ops.commands.main"
+    assert "aws_lambda_powertools" in blocked
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_shell_can_be_taught_the_commands() -> None:
