@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
+import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Final
 
 import trustme
@@ -22,12 +24,17 @@ class Certificates:
     """
 
     def __init__(self) -> None:
-        directory = TemporaryDirectory(prefix="certificates-")
-        atexit.register(directory.cleanup)
-        self.authority, self.server = (Path(directory.name) / name for name in ("authority.pem", "server.pem"))
+        directory = Path(mkdtemp(prefix="certificates-"))
+        atexit.register(_remove, directory, os.getpid())
+        self.authority, self.server = directory / "authority.pem", directory / "server.pem"
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.authority)
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(self.server)
+
+
+def _remove(directory: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and not a fork of it, which ends sooner
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 CERTIFICATES: Final = Certificates()

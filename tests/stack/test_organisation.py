@@ -77,14 +77,14 @@ def test_queues_logs_and_the_secret_are_encrypted_by_the_own_key(organised: Orga
         assert attributes["KmsMasterKeyId"] == organised.key
     (secret,) = organised.names("AWS::SecretsManager::Secret")
     assert organised.client("secretsmanager").describe_secret(SecretId=secret)["KmsKeyId"] == organised.key
-    groups = organised.client("logs").describe_log_groups()["logGroups"]
-    mine = set(organised.names("AWS::Logs::LogGroup"))
-    assert {group["kmsKeyId"] for group in groups if group["logGroupName"] in mine} == {organised.key}
+    for name in organised.names("AWS::Logs::LogGroup"):
+        (group,) = organised.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        assert group["kmsKeyId"] == organised.key
 
 
 def test_every_function_is_traced(organised: Organised) -> None:
     functions = organised.names("AWS::Lambda::Function")
-    assert len(functions) == 5
+    assert len(functions) == 6
     for function in functions:
         configuration = organised.deployment.lambda_functions.get_function_configuration(FunctionName=function)
         assert configuration["TracingConfig"] == {"Mode": "Active"}

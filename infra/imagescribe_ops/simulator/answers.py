@@ -85,7 +85,7 @@ def retry_after_header(at: float, now: float, form: RetryAfter) -> dict[str, str
 
 def _lengthened(prompt: str) -> str:
     times = _LONG_PROMPT_CHARACTERS // (len(prompt) + 2) + 1
-    return ", ".join([prompt] * times)[:_LONG_PROMPT_CHARACTERS]
+    return ", ".join([prompt] * times)[: _LONG_PROMPT_CHARACTERS - 1] + "."
 
 
 def _json(value: object) -> bytes:
