@@ -223,6 +223,10 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+LATENCY_SECONDS = 1.0
+LatencyOption = Annotated[
+    float, typer.Option(min=0, max=60, metavar="SECONDS", help="How long the simulator takes for a description.")
+]
 ImageArgument = Annotated[str, typer.Argument(metavar="S3URI", help="The image, as s3://BUCKET/KEY.")]
 PrefixOption = Annotated[str, typer.Option("--prefix", help="Only keys that begin with this.")]
 TimeoutOption = Annotated[

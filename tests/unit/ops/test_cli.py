@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from imagescribe.stores.catalog import Status
 from imagescribe_ops import stack
-from imagescribe_ops.commands import local as cli_local
+from imagescribe_ops.commands import demo as cli_demo
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.display import cut, safe
 from imagescribe_ops.errors import NotFoundError, OperationError
@@ -201,7 +201,7 @@ def test_an_unreachable_endpoint_is_told_in_a_sentence() -> None:
 
 
 def test_demo_of_a_path_that_is_not_there_starts_nothing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_local, "local_stack", lambda **_: pytest.fail("something was started"))
+    monkeypatch.setattr(cli_demo, "local_stack", lambda **_: pytest.fail("something was started"))
     result = run("demo", "no/such/file.jpg")
     assert result.exit_code == 2
     assert "no/such/file.jpg does not exist" in result.stderr
