@@ -150,12 +150,12 @@ def refused(rate: Rate, start: Start, now: float, *, reset_at: float | None = No
         resumed_at = max(rate.next_start, now + pause, reset)
         blocked = replace(rate, next_start=resumed_at, resumed_at=resumed_at, pause=pause)
         return replace(blocked, slow_start=False, base=rate.base or rate.per_second, age=0.0)
-    needed = 2.0 if rate.slow_start else 1.0
+    needed = 2.0 if rate.slow_start and reset <= now else 1.0
     if rate.repeats >= SUSPICIOUS or (not rate.slow_start and start.number - rate.dry_calls <= SOON):
         needed = max(3.0, MANY * (start.number - rate.since_calls))
-    if rate.refused < needed and reset <= now:
-        return rate
-    return _decreased(rate, start, now, reset, ceiling)
+    if rate.refused >= needed:
+        return _decreased(rate, start, now, reset, ceiling)
+    return _not_before(rate, reset) if reset > now else rate
 
 
 def release(rate: Rate, start: Start, *, ceiling: float = 0.0) -> Rate:

@@ -117,6 +117,19 @@ def test_where_little_is_asked_for_refusals_that_come_whatever_the_rate_is_do_no
     assert rate.per_second >= 1.9
 
 
+def test_refusals_that_come_whatever_the_rate_is_and_tell_a_reset_hold_the_calls_and_do_not_end_them() -> None:
+    rate, now, calls = fresh(NOW), NOW, 0
+    while now < NOW + 600:
+        rate, starts, _ = acquire(rate, now, 10, chance=0.5)
+        for start in starts:
+            calls += 1
+            if calls % 10 == 0:
+                rate = refused(rate, start, start.at + 0.1, reset_at=start.at + 1)
+        now += 0.5
+    assert calls > 600
+    assert rate.per_second > 1
+
+
 def test_calls_permitted_before_a_decrease_belong_to_the_congestion_that_it_answered() -> None:
     rate, starts = taken(known(10), 4)
     after = refused(rate, starts[-5], starts[-5].at + 0.1)
