@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from imagescribe_ops.commands import audit, backfill, export, gateway, local, operate, read, search
+from imagescribe_ops.commands import audit, backfill, export, gallery, gateway, local, operate, read, search
 from imagescribe_ops.commands.base import app
 
-__all__ = ["app", "audit", "backfill", "export", "gateway", "local", "main", "operate", "read", "search"]
+__all__ = ["app", "audit", "backfill", "export", "gallery", "gateway", "local", "main", "operate", "read", "search"]
 
 
 def main() -> None:
