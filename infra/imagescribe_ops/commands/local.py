@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.commands.base import HERE, JsonOption, StackOption, app, complain
+from imagescribe_ops.commands.gallery import show_gallery
 from imagescribe_ops.commands.gateway import (
     DEFAULT_CONCURRENCY,
     InstructionOption,
@@ -37,6 +39,7 @@ from imagescribe_ops.local.pictures import Selection, samples, select
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
 from imagescribe_ops.local.state import LocalState
+from imagescribe_ops.operations import Operations
 from imagescribe_ops.stack import DEFAULT_STACK
 from imagescribe_ops.template import constraint_broken, parameter_definitions
 
@@ -61,6 +64,9 @@ def demo(
     instruction: InstructionOption = None,
     max_concurrency: MaxConcurrencyOption = DEFAULT_CONCURRENCY,
     option: OptionOption = None,
+    open_gallery: Annotated[
+        bool, typer.Option("--open", help="End in the gallery, in the browser, until Ctrl-C; see `gallery`.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Describe images on this machine: the whole pipeline, with an emulator of AWS and a simulated endpoint.
@@ -83,6 +89,8 @@ def demo(
         max_concurrency=max_concurrency,
         option=option,
     )
+    if open_gallery and as_json:
+        raise typer.BadParameter("goes without --json", param_hint="--open")
     try:
         selection = select(paths) if paths else samples()
     except OperationError as error:
@@ -93,25 +101,32 @@ def demo(
         steps.say(f"Left out {left.path}: {left.reason}")
     try:
         with steps, interruptible():
-            result = _run_demo(selection, latency, described_by, steps)
+            result = _run_demo(selection, latency, described_by, steps, open_gallery=open_gallery)
     except Interrupted as interrupted:
         steps.say(f"Stopped by {interrupted}; nothing is left running.")
         raise typer.Exit(128 + interrupted.signal_number) from None
     if as_json:
         print_json(result.as_json())
-    else:
+    elif not open_gallery:
         _show_demo(result)
     if result.problems:
         raise typer.Exit(1)
 
 
-def _run_demo(selection: Selection, latency: float, model: GatewaySettings | None, steps: Steps) -> DemoResult:
+def _run_demo(
+    selection: Selection, latency: float, model: GatewaySettings | None, steps: Steps, *, open_gallery: bool
+) -> DemoResult:
     began = time.monotonic()
     with local_stack(latency_s=latency, model=model, report=steps.begin) as stack:
         with steps.counting("Describing images", len(selection.pictures)) as counter:
             result = Demo(stack).run(selection.pictures, selection.left_out, counter.advance)
         if result.problems:
             DEMO_LOG.write_text(stack.cloud.emulator.log_text(), encoding="utf-8")
+        if open_gallery:
+            steps.end()
+            _show_demo(result)
+            with suppress(Interrupted):
+                show_gallery(Operations.of_stack(stack.connection, stack.name))
         steps.begin("Putting everything away")
     steps.end()
     steps.say(f"Everything together: {time.monotonic() - began:.1f} s")
