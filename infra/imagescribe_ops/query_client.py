@@ -35,6 +35,16 @@ class QueryClient:
         OperationError
             It refuses or can't be reached; what to do is in the message.
         """
+        return read_answer(self.ask(path, asked))
+
+    def ask(self, path: str, asked: Mapping[str, str | int] | None = None) -> requests.Response:
+        """Return the function's answer as it is, whatever its status.
+
+        Raises
+        ------
+        OperationError
+            It can't be reached.
+        """
         query = urlencode(asked or {}, quote_via=quote, safe="")
         url = f"{self._url}{path}" + (f"?{query}" if query else "")
         request = AWSRequest("GET", url, headers={"Accept": "application/json"})
@@ -43,16 +53,16 @@ class QueryClient:
             # A proxy cannot reach this machine's own loopback address.
             session.trust_env = urlsplit(url).hostname != "127.0.0.1"
             try:
-                answer = session.get(url, headers=dict(request.headers), timeout=TIMEOUT_SECONDS, allow_redirects=False)
+                return session.get(url, headers=dict(request.headers), timeout=TIMEOUT_SECONDS, allow_redirects=False)
             except requests.RequestException as error:
                 raise OperationError(
                     f"The query function could not be reached: {type(error).__name__}.",
                     "Check the network; with --local, see that `imagescribe local` still runs.",
                 ) from error
-        return _read(answer)
 
 
-def _read(answer: requests.Response) -> dict[str, Any]:
+def read_answer(answer: requests.Response) -> dict[str, Any]:
+    """Return the JSON of an answer; an error is raised as `OperationError`, whoever gave it."""
     try:
         body: Any = answer.json()
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from imagescribe_ops.commands.base import (
     complain,
     pasteable,
 )
+from imagescribe_ops.commands.gallery import show_gallery
 from imagescribe_ops.commands.gateway import (
     DEFAULT_CONCURRENCY,
     InstructionOption,
@@ -40,6 +42,7 @@ from imagescribe_ops.local.deploy import CACHE_DIRECTORY
 from imagescribe_ops.local.pictures import Selection, samples, select, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import local_stack
+from imagescribe_ops.operations import Operations
 
 DEMO_LOG = CACHE_DIRECTORY / "demo.log"
 """What the emulator and the functions wrote in the last demo that did not end well."""
@@ -59,6 +62,9 @@ def demo(
     instruction: InstructionOption = None,
     max_concurrency: MaxConcurrencyOption = DEFAULT_CONCURRENCY,
     option: OptionOption = None,
+    open_gallery: Annotated[
+        bool, typer.Option("--open", help="End in the gallery, in the browser, until Ctrl-C; see `gallery`.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Describe images on this machine: the whole pipeline, with an emulator of AWS and a simulated endpoint.
@@ -81,6 +87,8 @@ def demo(
         max_concurrency=max_concurrency,
         option=option,
     )
+    if open_gallery and as_json:
+        raise typer.BadParameter("goes without --json", param_hint="--open")
     try:
         selection = select(paths) if paths else samples()
     except OperationError as error:
@@ -91,7 +99,8 @@ def demo(
         steps.say(f"Left out {left.path}: {left.reason}")
     try:
         with steps, interruptible():
-            result = _run_demo(selection, latency, described_by, steps, _show_nothing if as_json else _show_image)
+            show = _show_nothing if as_json else _show_image
+            result = _run_demo(selection, latency, described_by, steps, show, open_gallery=open_gallery)
     except Interrupted as interrupted:
         steps.say(f"Stopped by {interrupted}; nothing is left running.")
         raise typer.Exit(128 + interrupted.signal_number) from None
@@ -113,6 +122,8 @@ def _run_demo(
     model: GatewaySettings | None,
     steps: Steps,
     show: Callable[[ImageResult], None],
+    *,
+    open_gallery: bool,
 ) -> DemoResult:
     began = time.monotonic()
     with local_stack(latency_s=latency, model=model, report=steps.begin) as stack:
@@ -125,6 +136,10 @@ def _run_demo(
             result = Demo(stack).run(selection.pictures, selection.left_out, ended)
         if result.problems:
             DEMO_LOG.write_text(stack.cloud.emulator.log_text(), encoding="utf-8")
+        if open_gallery:
+            steps.end()
+            with suppress(Interrupted):
+                show_gallery(Operations.of_stack(stack.connection, stack.name))
         steps.begin("Putting everything away")
     steps.end()
     steps.say(f"Everything together: {time.monotonic() - began:.1f} s")
