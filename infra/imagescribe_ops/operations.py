@@ -150,13 +150,14 @@ class Operations:
         """Send images that were told to wait on their way at once, `MAX_CALLED_BACK` at the most, and return how many.
 
         Their messages are hidden in the queue until their time, and nobody can show them sooner; but a second message
-        of the same event goes on where the first one was, and whichever comes later finds its work done. Where some
-        message can be received already, the line moves by itself.
+        of the same event goes on where the first one was, and whichever comes later finds its work done. Where as many
+        messages as that can be received already, the line is busy without.
         """
-        if QueueDepth.read(self.connection, self.outputs.upload_queue_url).visible:
+        count = MAX_CALLED_BACK - QueueDepth.read(self.connection, self.outputs.upload_queue_url).visible
+        if count <= 0:
             return 0
         catalog = CatalogView(self.connection, self.outputs.catalog_table_name)
-        waiting = catalog.find(bucket=self.outputs.bucket_name, status=Status.WAITING, limit=MAX_CALLED_BACK).records
+        waiting = catalog.find(bucket=self.outputs.bucket_name, status=Status.WAITING, limit=count).records
         bodies = [upload_body(_upload_of(record), "imagescribe.resume") for record in waiting]
         with readable_errors():
             return send_all(self.connection.sqs(), self.outputs.upload_queue_url, bodies)

@@ -132,7 +132,7 @@ def test_a_spent_budget_is_told_and_a_larger_one_heals_it(watch: Watch) -> None:
     for function in functions:
         watch.set_variables(function, IMAGESCRIBE_DAILY_BUDGET_USD="25")
     watch.imagescribe("resume")
-    watch.deployment.until_described("too-dear.png")
+    watch.deployment.until_described("too-dear.png", seconds=200)  # in flight while it was resumed: within two minutes
     assert not watch.rings("budget-spent", watch.minute())
 
 

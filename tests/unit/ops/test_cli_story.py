@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from imagescribe.model.events import upload_body
 from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
+from imagescribe_ops import operations
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.commands.status import calls_a_minute, seconds_left
 from imagescribe_ops.logs import LogLine, Logs
@@ -222,9 +223,18 @@ def test_a_new_key_calls_back_who_was_told_to_wait(deployed: StackInMoto) -> Non
     assert deployed.sent_upload() == upload  # the same event: attempts go on, and whichever comes later is done
 
 
-def test_nobody_is_called_back_where_the_line_moves_by_itself(deployed: StackInMoto) -> None:
+def test_a_message_that_can_be_received_hides_nobody_who_was_told_to_wait(deployed: StackInMoto) -> None:
     deployed.record(deployed.put(), Status.WAITING)
-    deployed.sqs.send_message(QueueUrl=deployed.outputs["UploadQueueUrl"], MessageBody="x")
+    deployed.sqs.send_message(QueueUrl=deployed.outputs["UploadQueueUrl"], MessageBody="another's")
+    assert ask("resume")["called_back"] == 1
+
+
+def test_nobody_is_called_back_where_the_line_is_long_enough(
+    deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "MAX_CALLED_BACK", 1)
+    deployed.record(deployed.put(), Status.WAITING)
+    deployed.sqs.send_message(QueueUrl=deployed.outputs["UploadQueueUrl"], MessageBody="another's")
     assert ask("resume")["called_back"] == 0
 
 
