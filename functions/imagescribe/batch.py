@@ -20,13 +20,14 @@ from imagescribe.aws.clients import MAX_SIDE_BY_SIDE
 from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.sqs import Delivery, NotDeferredError, UploadQueue
 from imagescribe.errors import ImageScribeError, MalformedMessageError, OutOfTimeError
+from imagescribe.job import Job
 from imagescribe.log import logger
 from imagescribe.metrics import Metric
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import ObjectEvent, Upload, parse_body, split_body
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.model.times import iso_utc
-from imagescribe.pipeline import Job, Pipeline
+from imagescribe.pipeline import Pipeline
 from imagescribe.stores.catalog import Opened
 from imagescribe.stores.lookup import Lookup
 from imagescribe.throttle import Permit, RetryAt
@@ -228,7 +229,7 @@ class BatchProcessor:
                 # What failed may have been the first request for it, before there was a record.
                 opened = isinstance(catalog.open(image, deferred), Opened)
                 if opened and failures >= MAX_FAILURES:
-                    announces = self.pipeline.give_up(image, reason, detail, attempts=None)
+                    announces = self.pipeline.endings.give_up(image, reason, detail, attempts=None)
                 elif opened:
                     catalog.wait(image, deferred, attempts=None)
             except (ClientError, BotoCoreError):

@@ -11,13 +11,15 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.aws.imaging import Derived, Imaging, Unfit
-from imagescribe.aws.s3 import Addressed, ObjectHead, Objects, rendered_from, skip_reason
+from imagescribe.aws.s3 import Addressed, Objects, rendered_from, skip_reason
 from imagescribe.aws.secrets import ApiKey
+from imagescribe.endings import Endings, already_done, uncovered
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
+from imagescribe.job import Job
 from imagescribe.log import logger
 from imagescribe.metrics import Metric, Metrics
-from imagescribe.model.announcements import Announcement, DetailType
+from imagescribe.model.announcements import Announcement
 from imagescribe.model.answers import (
     AccountFault,
     Answer,
@@ -29,14 +31,13 @@ from imagescribe.model.answers import (
     error_words,
 )
 from imagescribe.model.backoff import full_jitter
-from imagescribe.model.events import Deletion, ObjectEvent, Upload
+from imagescribe.model.events import Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.model.tags import TagState, tag_value
 from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
-from imagescribe.stores.ledger import SAVE_RETRY_SECONDS, Claimed, ClaimedElsewhere, Ledger, content_key
-from imagescribe.stores.lookup import Known
+from imagescribe.stores.ledger import Claimed, ClaimedElsewhere, Ledger
 from imagescribe.throttle import Permit, RetryAt, Throttle, ThrottleBusyError
 
 FRESH_SECONDS: Final = 2.5
@@ -46,47 +47,6 @@ FRESH_SECONDS_FOR_TAGS: Final = 0.5
 """The same before it is tagged: saving may have taken its time."""
 
 CLAIMED_WAIT_SECONDS: Final = 5.0  # about as long as a call takes
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One delivery of one event, as its batch found it.
-
-    Attributes
-    ----------
-    holder
-        Who claims content for it in the ledger; no two deliveries share it.
-    ends_at
-        When the invocation ends, in epoch seconds.
-    is_first
-        Whether nobody can have worked at it before.
-    known
-        What the tables said of it.
-    permit
-        For its call; None where none seemed necessary.
-    yields
-        Whether it waits while an upload does.
-    """
-
-    event: ObjectEvent
-    holder: str
-    ends_at: float
-    is_first: bool = True
-    known: Known = field(default=Known())
-    permit: Permit | None = None
-    yields: bool = False
-
-    @property
-    def needs_call(self) -> bool:
-        """Whether it seems that the endpoint has to be called for it."""
-        if not isinstance(self.event, Upload) or self.known.content is not None:
-            return False
-        return not isinstance(self.known.standing(self.event), AlreadyFinal | Stale)
-
-    @property
-    def content(self) -> str:
-        """The key of its content in the ledger."""
-        return content_key(self.event)["content"] if isinstance(self.event, Upload) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +61,7 @@ class Pipeline:
     api_key: ApiKey
     throttle: Throttle
     endpoint: Endpoint
+    endings: Endings
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -116,10 +77,10 @@ class Pipeline:
             inspected_at = self.clock()
             head = self.objects.inspect(job.event)
             if head is None:
-                return self._gone(job)
+                return self.endings.gone(job)
             if head.size == 0 and job.event.key.endswith("/"):
                 return Done("a folder of the console")
-            upload = job.event if isinstance(job.event, Upload) else _uncovered(job.event, head, job.known)
+            upload = job.event if isinstance(job.event, Upload) else uncovered(job.event, head, job.known)
             if isinstance(upload, Done):
                 return upload
             if (head.etag, head.version_id) != (upload.etag, upload.version_id):
@@ -132,14 +93,14 @@ class Pipeline:
                 case AlreadyFinal() | Stale() as ended:
                     return already_done(upload, ended, is_first=job.is_first)
             if reason := skip_reason(head, self.settings.max_image_bytes):
-                return self._close(upload, attempts, Status.SKIPPED, reason)
+                return self.endings.close(upload, attempts, Status.SKIPPED, reason)
 
             rendered = rendered_from(head, self.settings.max_image_bytes)
 
             # Claim its content, unless that is paid for.
             match self.ledger.claim(upload, job.holder, job.ends_at):
                 case ClaimedElsewhere() as claimed:
-                    return self._wait(upload, attempts, self.claimed_wait(claimed))
+                    return self.endings.wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
                     self.metrics.add(Metric.COPIES)
                     return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
@@ -150,7 +111,7 @@ class Pipeline:
             picture = self.imaging.rendition(upload, self.settings.max_image_bytes) if rendered else upload
             match picture:
                 case Unfit(reason):
-                    return self._close(upload, attempts, Status.SKIPPED, reason)
+                    return self.endings.close(upload, attempts, Status.SKIPPED, reason)
                 case Transient() | Limited() as failure:
                     return self._refused(upload, attempts, failure, None)
                 case Derived(is_new=True):
@@ -161,16 +122,16 @@ class Pipeline:
             # Call the endpoint, at the time that the throttle permits.
             permit = job.permit or self.throttle.acquire(yields=job.yields)[0]
             if isinstance(permit, RetryAt):
-                return self._wait(upload, attempts, Deferred(permit.time, permit.why))
+                return self.endings.wait(upload, attempts, Deferred(permit.time, permit.why))
             if not job.permit:
                 if_not_called.callback(self._release, permit)
             self.sleep(max(0.0, permit.start.at - self.clock()))
             if job.ends_at - self.clock() < self.settings.call_seconds:
-                return self._wait(upload, attempts, Deferred(self.clock(), "no time was left for a call"))
+                return self.endings.wait(upload, attempts, Deferred(self.clock(), "no time was left for a call"))
             if self.clock() - inspected_at > FRESH_SECONDS:
                 inspected_at = self.clock()
-                if not self._is_current(upload):
-                    return self._overwritten(upload)
+                if not self.endings.is_current(upload):
+                    return self.endings.overwritten(upload)
             answer = self._call(picture, if_not_called)
             if not isinstance(answer, Description):
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
@@ -179,9 +140,9 @@ class Pipeline:
             inspected_at = -inf
             if upload.version_id is None:
                 inspected_at = self.clock()
-                if not self._is_current(upload, job.ends_at):
+                if not self.endings.is_current(upload, job.ends_at):
                     self._record(permit, answer)
-                    return self._overwritten(upload)
+                    return self.endings.overwritten(upload)
             if_not_paid.pop_all()
             description = self.ledger.save(upload, answer, job.ends_at)
             self._record(permit, answer)
@@ -205,14 +166,14 @@ class Pipeline:
         match answer:
             case Limited(detail) | AccountFault(detail):
                 until = retry.time if retry else self.clock() + self._backoff(1)
-                return self._wait(upload, attempts, Deferred(until, detail))
+                return self.endings.wait(upload, attempts, Deferred(until, detail))
             case Rejected(detail):
-                return self._close(upload, attempts, Status.REJECTED, detail)
+                return self.endings.close(upload, attempts, Status.REJECTED, detail)
             case Transient(detail):
                 attempts += 1
                 if attempts < self.settings.max_attempts:
-                    return self._wait(upload, attempts, Deferred(self.clock() + self._backoff(attempts), detail))
-                announces = self.give_up(upload, Reason.TRANSIENT, detail, attempts)
+                    return self.endings.wait(upload, attempts, Deferred(self.clock() + self._backoff(attempts), detail))
+                announces = self.endings.give_up(upload, Reason.TRANSIENT, detail, attempts)
                 return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
@@ -229,14 +190,14 @@ class Pipeline:
         prompt = description.prompt
         if prompt is None:
             detail = "the answer was paid for and kept in the ledger, but no prompt can be read in it"
-            announces = self.give_up(upload, Reason.UNREADABLE, detail, attempts)
+            announces = self.endings.give_up(upload, Reason.UNREADABLE, detail, attempts)
             words = error_words(description.body)[:200]
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
-        if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self._is_current(upload):
-            return self._overwritten(upload)
+        if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self.endings.is_current(upload):
+            return self.endings.overwritten(upload)
         tags = self._tag(upload, prompt, job)
         if tags is None:
-            return self._overwritten(upload)
+            return self.endings.overwritten(upload)
         recorded = self.catalog.describe(
             upload,
             description.described_at,
@@ -264,53 +225,6 @@ class Pipeline:
             return TagState.OFF
         return self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
 
-    def _close(self, upload: Upload, attempts: int, status: Status, reason: str) -> Outcome:
-        """End with a record that says why there is no prompt and will be none."""
-        if not self._is_current(upload):
-            return self._overwritten(upload)
-        if not self.catalog.give_up(upload, status, reason, attempts):
-            return Done("stale: a later event has a record")
-        return Done(status, Announcement.of_status(upload, status, error=reason))
-
-    def give_up(self, upload: Upload, reason: Reason, error: str, attempts: int | None) -> Announcement | None:
-        """Record that an image is dead, and return what there is to announce: nothing where the record is not its."""
-        if not self.catalog.give_up(upload, Status.DEAD, error, attempts):
-            return None
-        return Announcement.of_status(upload, Status.DEAD, reason=reason, error=error)
-
-    def _wait(self, upload: Upload, attempts: int, deferred: Deferred) -> Outcome:
-        if not self.catalog.wait(upload, deferred, attempts):
-            return Done("stale: a later event has a record")
-        return deferred
-
-    def _overwritten(self, upload: Upload) -> Outcome:
-        """Leave an image to the event of whoever overwrote or deleted it."""
-        # That event may be done already: then nobody else would take out a record that was opened after it.
-        removed = self.catalog.remove(upload)
-        result = "overwritten or deleted meanwhile, with an event of its own"
-        return Done(result, Announcement(DetailType.REMOVED, upload) if removed else None)
-
-    def _gone(self, job: Job) -> Outcome:
-        """Take out the record of an object that is gone."""
-        removed = self.catalog.remove(job.event)
-        # If an earlier delivery of this very message took it out, the event may not have been sent. Uploads come back
-        # for having waited, too: one whose event was refused has its record again.
-        is_repeated = isinstance(job.event, Deletion) and not job.is_first and job.known.record is None
-        announces = Announcement(DetailType.REMOVED, job.event) if removed or is_repeated else None
-        return Done("the object is gone", announces)
-
-    def _is_current(self, upload: Upload, deadline: float = 0.0) -> bool:
-        """Whether the object is still this upload; tried until the deadline, after a call whose answer hangs on it."""
-        while True:
-            try:
-                head = self.objects.head(upload)
-            except (ClientError, BotoCoreError):
-                if self.clock() + SAVE_RETRY_SECONDS >= deadline:
-                    raise
-                self.sleep(SAVE_RETRY_SECONDS)
-            else:
-                return head is not None and (head.etag, head.version_id) == (upload.etag, upload.version_id)
-
     def _release(self, permit: Permit) -> None:
         """Return a permit that was not used, if the throttle can be reached."""
         try:
@@ -335,40 +249,3 @@ class Pipeline:
         """Return until when an image waits whose content is being described for another one."""
         seconds = self.random.uniform(0.5, 1.0) * CLAIMED_WAIT_SECONDS
         return Deferred(min(claimed.lease_until, self.clock() + seconds), "the same picture is being described")
-
-
-def already_done(upload: Upload, ended: AlreadyFinal | Stale, *, is_first: bool) -> Done:
-    """Return what is left to do for an upload that came to its end before."""
-    match ended:
-        case AlreadyFinal(status, prompt, error, model):
-            # If that was in an earlier delivery of this very message, the event may not have been sent.
-            facts = {"prompt": prompt, "model": model} if prompt else {"error": error}
-            return Done(status, None if is_first else Announcement.of_status(upload, status, **facts))
-        case Stale():
-            return Done("stale: a later event has a record")
-
-
-def _uncovered(deletion: Deletion, head: ObjectHead, known: Known) -> Upload | Done:
-    """Return the version that a deletion made current again, or why there is nothing to do for what is there."""
-    if head.version_id is None:
-        return Done("another upload came after the deletion, with an event of its own")
-    if deletion.expired:
-        return Done("a noncurrent version expired; the current one stays as it is")
-    record = known.record
-    if (
-        record
-        and (record.etag, record.version_id) == (head.etag, head.version_id)
-        and (
-            record.sequencer != deletion.sequencer  # or it came before, and opened the record itself
-        )
-    ):
-        return Done("a noncurrent version was deleted; the current one stays as it is")
-    return Upload(
-        deletion.bucket,
-        deletion.key,
-        head.version_id,
-        head.etag,
-        head.size,
-        deletion.sequencer,
-        deletion.deleted_at,
-    )

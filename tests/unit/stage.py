@@ -25,6 +25,7 @@ from imagescribe.aws.s3 import Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import Delivery, UploadQueue
 from imagescribe.batch import BatchProcessor
+from imagescribe.endings import Endings
 from imagescribe.model.events import Deletion, Upload
 from imagescribe.pipeline import Pipeline
 from imagescribe.settings import Settings
@@ -234,15 +235,18 @@ class Stage:
         )
         dynamodb = stand_in(self.dynamodb)
         throttle = self.new_throttle(daily_budget_usd=settings.daily_budget_usd)
+        objects = Objects(stand_in(self.s3), self.clock)
+        catalog = Catalog(dynamodb, self.catalog_table, self.clock)
         self.pipeline = Pipeline(
             settings=settings,
-            objects=Objects(stand_in(self.s3), self.clock),
+            objects=objects,
             imaging=Imaging(lambda: stand_in(self.imaging), "imaging"),
             ledger=Ledger(dynamodb, self.ledger_table, self.clock, self.clock.sleep),
-            catalog=Catalog(dynamodb, self.catalog_table, self.clock),
+            catalog=catalog,
             api_key=ApiKey(stand_in(self.secrets), settings.api_key_secret_arn),
             throttle=throttle,
             endpoint=stand_in(self.endpoint),
+            endings=Endings(objects, catalog, self.clock, self.clock.sleep),
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),

@@ -28,6 +28,7 @@ from imagescribe.aws.sqs import UploadQueue
 from imagescribe.backfill.gate import Gate
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.batch import BatchProcessor, Message
+from imagescribe.endings import Endings
 from imagescribe.endpoint import Endpoint
 from imagescribe.log import logger
 from imagescribe.pipeline import Pipeline
@@ -45,19 +46,22 @@ def assemble(settings: Settings) -> BatchProcessor:
     """Make what a batch meets. Clients are made before any thread: making one takes long and is not safe among them."""
     session = boto3.Session()
     dynamodb = session.client("dynamodb", config=AWS_CONFIG)
+    objects = Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG)))
+    catalog = Catalog(dynamodb, settings.catalog_table)
     pipeline = Pipeline(
         settings=settings,
-        objects=Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))),
+        objects=objects,
         imaging=Imaging(
             lambda: boto3.Session().client("lambda", config=IMAGING_CONFIG), os.environ["IMAGESCRIBE_IMAGING_FUNCTION"]
         ),
         ledger=Ledger(dynamodb, settings.ledger_table),
-        catalog=Catalog(dynamodb, settings.catalog_table),
+        catalog=catalog,
         api_key=ApiKey(session.client("secretsmanager", config=AWS_CONFIG), settings.api_key_secret_arn),
         throttle=Throttle.of_stack(dynamodb, settings),
         endpoint=Endpoint(
             settings.describe_url, MAX_SIDE_BY_SIDE, settings.answer_timeout_seconds, settings.price_per_call_usd
         ),
+        endings=Endings(objects, catalog),
     )
     return BatchProcessor(
         pipeline=pipeline,
