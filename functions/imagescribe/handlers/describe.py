@@ -25,6 +25,7 @@ from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import CLIENT_CONFIG, Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import UploadQueue
+from imagescribe.aws.vocabulary import Source
 from imagescribe.backfill.gate import Gate
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.batch import BatchProcessor, Message
@@ -37,6 +38,7 @@ from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.ledger import Ledger
 from imagescribe.stores.lookup import Lookup
 from imagescribe.throttle import Throttle
+from imagescribe.vocabulary import CachedVocabulary
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -46,7 +48,8 @@ def assemble(settings: Settings) -> BatchProcessor:
     """Make what a batch meets. Clients are made before any thread: making one takes long and is not safe among them."""
     session = boto3.Session()
     dynamodb = session.client("dynamodb", config=AWS_CONFIG)
-    objects = Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG)))
+    s3 = session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))
+    objects = Objects(s3)
     catalog = Catalog(dynamodb, settings.catalog_table)
     pipeline = Pipeline(
         settings=settings,
@@ -62,6 +65,12 @@ def assemble(settings: Settings) -> BatchProcessor:
             settings.describe_url, MAX_SIDE_BY_SIDE, settings.answer_timeout_seconds, settings.price_per_call_usd
         ),
         endings=Endings(objects, catalog),
+        vocabulary=CachedVocabulary(
+            Source(
+                os.environ["IMAGESCRIBE_LABELS"], os.environ["IMAGESCRIBE_BUCKET"], os.environ["IMAGESCRIBE_LABELS_KEY"]
+            ),
+            s3,
+        ),
     )
     return BatchProcessor(
         pipeline=pipeline,

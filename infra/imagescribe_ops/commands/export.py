@@ -72,7 +72,8 @@ def export(
     would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) gets an apostrophe before it.
 
     **Parquet** needs `-o`, and pyarrow: `uv run --extra parquet imagescribe export …`. Times are TIMESTAMP (UTC),
-    `size` and `attempts` BIGINT, all else text; what a record lacks is null. What goes on is another file.
+    `size` and `attempts` BIGINT, `labels` a list, all else text; what a record lacks is null. What goes on is another
+    file.
 
     **Sidecars** are what trainers of image models look for: the prompt on one line, under the picture's name. With
     `--sidecars` alone nothing else is written. Left out, and said, are keys with `.` or `..` in their path, and the

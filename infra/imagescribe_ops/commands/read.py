@@ -112,6 +112,7 @@ def _show_record(record: ImageRecord) -> None:
             ("image", record.image),
             ("status", shown(record.status, STATUS_STYLES.get(record.status, ""))),
             ("prompt", record.prompt),
+            ("labels", ", ".join(record.labels)),
             ("model", record.model),
             ("reason", record.error if record.status != Status.DESCRIBED else ""),
             ("rendered from", record.rendered_from),
@@ -140,15 +141,19 @@ def list_images(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
     ] = None,
+    label: Annotated[
+        str, typer.Option(help="Only images that have this label. The record of each other one is looked at for that.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 100,
     after: Annotated[str, typer.Option(metavar="CURSOR", help="Go on where the page before ended.")] = "",
 ) -> None:
-    """List images by prefix, by status and by day.
+    """List images by prefix, by status, by day and by label.
 
     Where standard output is no terminal, each image is a line of upload time, status, image and prompt (or the reason
     there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false, "after": CURSOR|null}`.
 
-    Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23`
+    Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23` ·
+    `imagescribe list --label boat`
     """
     connection, outputs = options.outputs()
     page = CatalogView(connection, outputs.catalog_table_name).find(
@@ -156,6 +161,7 @@ def list_images(
         prefix=outputs.own_prefix(utf8(prefix, "--prefix")),
         status=status,
         day=day.date() if day else None,
+        label=utf8(label, "--label").strip().lower(),
         limit=limit,
         after=after,
     )
