@@ -122,3 +122,24 @@ def test_a_policy_lets_a_user_read_what_has_a_label_and_nothing_else(deployment:
     describe(deployment, "labels/policy-none.png", "A beach")
     with pytest.raises(ClientError, match="AccessDenied"):
         boats_only.get_object(Bucket=deployment.bucket, Key="labels/policy-none.png")
+
+
+def test_a_changed_vocabulary_is_applied_to_what_is_described_without_a_call(deployment: Deployment, ask: Ask) -> None:
+    key = "relabelled/sea.png"
+    describe(deployment, key, "A ship with dogs, a yacht and a woman", "owner=Ann")
+    calls = len(deployment.simulator.journal())
+    write_vocabulary(deployment, "person=man|woman|child\n#dog=hound\n")
+    dry = ask("relabel", "--prefix", "relabelled/", "--dry-run")
+    assert deployment.record(key)["labels"] == {"boat", "person"}  # type: ignore[index]
+    told = ask("relabel", "--prefix", "relabelled/")
+    assert told | {"dry_run": True, "tags": {}} == dry | {"tags": {}}
+    assert told["gained"] == {"dog": 1}
+    assert told["tags"] == {"written": 1}
+    assert deployment.record(key)["labels"] == {"boat", "dog", "person"}  # type: ignore[index]
+    tags = deployment.tags(key)
+    assert tags.pop("prompt")
+    assert tags == {"owner": "Ann", "labels": "boat dog person", "label:boat": "yes", "label:dog": "yes"}
+    assert ask("relabel", "--prefix", "relabelled/")["unchanged"] == 1
+    deployment.until_idle()
+    assert len(deployment.simulator.journal()) == calls
+    write_vocabulary(deployment, "person=man|woman|child\n")
