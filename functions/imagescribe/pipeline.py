@@ -10,6 +10,7 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imagescribe.aws.annotations import Annotations, annotation_text
 from imagescribe.aws.imaging import Derived, Imaging, Unfit
 from imagescribe.aws.s3 import Addressed, Objects, rendered_from, skip_reason
 from imagescribe.aws.secrets import ApiKey
@@ -64,6 +65,7 @@ class Pipeline:
     endpoint: Endpoint
     endings: Endings
     vocabulary: Callable[[], Vocabulary] = Vocabulary
+    annotations: Annotations | None = None
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -200,7 +202,8 @@ class Pipeline:
         vocabulary, known = self.vocabulary(), job.known.label_tags
         labels = vocabulary.labels_of(prompt)
         tagging = self._tag(upload, prompt, vocabulary, known, job)
-        if tagging is None:
+        annotation = self._annotate(upload, prompt, description)
+        if tagging is None or annotation is None:
             return self.endings.overwritten(upload)
         recorded = self.catalog.describe(
             upload,
@@ -212,6 +215,7 @@ class Pipeline:
             rendered_from=rendered,
             labels=labels,
             label_tags=None if tagging.labels == known else tagging.labels,
+            annotation=annotation,
         )
         if recorded != prompt:
             if recorded and upload.version_id is None:
@@ -234,6 +238,13 @@ class Pipeline:
         of_prompt = {self.settings.prompt_tag_key: tag_value(prompt)}
         of_labels = vocabulary.tags(vocabulary.labels_of(prompt)) if vocabulary else None
         return self.objects.tag(upload, OurTags(of_prompt, of_labels, known), job.ends_at)
+
+    def _annotate(self, upload: Upload, prompt: str, description: Description) -> TagState | None:
+        """Write a prompt as an annotation, if that is on. None where the object is another one by now."""
+        if self.annotations is None:
+            return TagState.OFF
+        text = annotation_text(prompt, description.model, description.described_at)
+        return self.annotations.write(upload, text)
 
     def _release(self, permit: Permit) -> None:
         """Return a permit that was not used, if the throttle can be reached."""

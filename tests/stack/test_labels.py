@@ -21,7 +21,9 @@ LABELS_KEY = "settings/labels.txt"
 
 @pytest.fixture(scope="module")
 def deployment(stacks: Stacks) -> Deployment:
-    deployment = stacks.deploy("labels", Labels="#boat=ship|vessel|yacht, beach", LabelsKey=LABELS_KEY)
+    deployment = stacks.deploy(
+        "labels", Labels="#boat=ship|vessel|yacht, beach", LabelsKey=LABELS_KEY, WriteAnnotation="true"
+    )
     write_vocabulary(deployment, "person=man|woman|child\n")
     return deployment
 
@@ -143,3 +145,39 @@ def test_a_changed_vocabulary_is_applied_to_what_is_described_without_a_call(dep
     deployment.until_idle()
     assert len(deployment.simulator.journal()) == calls
     write_vocabulary(deployment, "person=man|woman|child\n")
+
+
+def annotation(deployment: Deployment, key: str) -> Any:
+    answer = deployment.s3.get_object_annotation(Bucket=deployment.bucket, Key=key, AnnotationName="imagescribe.prompt")
+    return json.loads(answer["AnnotationPayload"].read())
+
+
+def test_the_whole_prompt_is_annotated_and_the_event_of_that_starts_nothing(deployment: Deployment) -> None:
+    key = "annotated/Café + crème 100%.png"
+    prompt = "A „long“ prompt, of which the tag has only a part. " * 20
+    record = describe(deployment, key, prompt)
+    assert record["annotation"] == "written"
+    assert annotation(deployment, key) == {
+        "prompt": record["prompt"],
+        "model": record["model"],
+        "described_at": record["described_at"],
+    }
+
+    def handled() -> bool:
+        """Whether what the emulator tells of the annotation, an `Object Created`, went through the function too."""
+        done = [line for line in deployment.log_lines() if '"done"' in line and key in json.loads(line)["image"]]
+        return len(done) >= 2
+
+    deployment.until(handled, "two messages")
+    deployment.until_idle()
+    assert deployment.billed(key) == 1
+    assert deployment.record(key) == record
+
+
+def test_where_annotations_may_not_be_written_the_prompt_is_safe(deployment: Deployment) -> None:
+    key = "annotated/denied.png"
+    with deployment.without("AnnotateThem", "s3:PutObjectAnnotation"):
+        record = describe(deployment, key, "A ship")
+    assert record["annotation"] == "denied"
+    assert record["tags"] == "written"
+    assert deployment.billed(key) == 1

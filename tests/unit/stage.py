@@ -183,6 +183,8 @@ class Stage:
         How long it meant to, by the stage's, each time.
     labels
         The vocabulary, as the parameter has it.
+    annotations
+        Who writes annotations, after the next cold start; None where nobody does.
     """
 
     s3: Service
@@ -208,6 +210,7 @@ class Stage:
     patience_seconds: float = 60.0
     waited_for: list[float] = field(default_factory=list)
     labels: str = ""
+    annotations: Any = None
     _sequence: Iterator[int] = field(default_factory=lambda: count(0x006AE85494A1B2C3))
     _invocations: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -252,6 +255,7 @@ class Stage:
             endpoint=stand_in(self.endpoint),
             endings=Endings(objects, catalog, self.clock, self.clock.sleep),
             vocabulary=lambda: Vocabulary.parse(self.labels),
+            annotations=self.annotations,
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),

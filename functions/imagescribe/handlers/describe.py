@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from imagescribe.aws.annotations import Annotations
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.imaging import CLIENT_CONFIG as IMAGING_CONFIG
@@ -71,6 +72,7 @@ def assemble(settings: Settings) -> BatchProcessor:
             ),
             s3,
         ),
+        annotations=Annotations(s3, session) if os.environ["IMAGESCRIBE_WRITE_ANNOTATION"] == "true" else None,
     )
     return BatchProcessor(
         pipeline=pipeline,

@@ -45,6 +45,7 @@ class ImageRecord:
     model: str = ""
     rendered_from: str = ""
     labels: tuple[str, ...] = ()
+    annotation: str = ""
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -76,6 +77,7 @@ class ImageRecord:
             model=text("model"),
             rendered_from=text("rendered_from"),
             labels=tuple(sorted(item.get("labels", {}).get("SS", ()))),
+            annotation=text("annotation"),
         )
 
     @property

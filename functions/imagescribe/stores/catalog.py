@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _OF_AN_OUTCOME: Final = (
-    *("prompt", "model", "rendered_from", "labels", "tags"),
+    *("prompt", "model", "rendered_from", "labels", "tags", "annotation"),
     *("error", "described_at", "waiting_until"),
 )
 """What goes when an image comes to another status. Its `label_tags` stay: they tell our tags from a person's."""
@@ -178,6 +178,7 @@ class Catalog:
         rendered_from: str | None = None,
         labels: Set[str] = frozenset(),
         label_tags: Mapping[str, str] | None = None,
+        annotation: TagState | None = None,
     ) -> str | None:
         """Record a prompt, the model that wrote it and what of, and return the prompt that stands then.
 
@@ -197,6 +198,7 @@ class Catalog:
             rendered_from=rendered_from,
             labels=labels or None,  # there is no empty set
             tags=tags,
+            annotation=annotation,
             described_at=described_at,
             **({} if label_tags is None else {"label_tags": dict(label_tags)}),
         )

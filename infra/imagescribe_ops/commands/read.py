@@ -16,6 +16,7 @@ from rich.text import Text
 
 from imagescribe.aws.s3 import Objects
 from imagescribe.model.events import Deletion
+from imagescribe.model.tags import TagState
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
 from imagescribe_ops.commands.base import (
@@ -118,6 +119,7 @@ def _show_record(record: ImageRecord) -> None:
             ("rendered from", record.rendered_from),
             ("waiting until", record.waiting_until if record.status == Status.WAITING else ""),
             ("object tags", record.tags),
+            ("annotation", record.annotation if record.annotation != TagState.OFF else ""),
             ("attempts", str(record.attempts or "")),
             ("uploaded", record.uploaded_at),
             ("described", record.described_at),

@@ -79,6 +79,7 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "waiting_until": None,
         "rendered_from": None,
         "labels": None,
+        "annotation": None,
     }
 
 
