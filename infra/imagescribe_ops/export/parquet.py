@@ -21,9 +21,8 @@ TIMES = frozenset(each.name for each in fields(ImageRecord) if each.name.endswit
 
 
 class Parquet:
-    """A Parquet file: times are TIMESTAMP (milliseconds, UTC), `size` and `attempts` BIGINT, `labels` a list of texts.
+    """A Parquet file: times are TIMESTAMP (milliseconds, UTC), `size`, `attempts` BIGINT, `labels` a list, else text.
 
-    All else is text.
     What a record lacks is null. The file is complete only once it is closed, and can't be gone on with after that.
 
     Raises
