@@ -81,7 +81,7 @@ class OurTags:
     def among(self, present: Mapping[str, str]) -> Tagging:
         """Return the tags that an object has with ours set, and all others kept."""
         tags, has_room = dict(present), True
-        wanted = self.labels or {}
+        wanted = {key: value for key, value in (self.labels or {}).items() if key not in self.prompt}
         if self.labels is not None:
             for key, value in self.known.items():
                 if key not in wanted and tags.get(key) == value:

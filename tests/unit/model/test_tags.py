@@ -228,3 +228,8 @@ def test_where_labels_are_no_concern_their_tags_stay() -> None:
     tagging = OurTags({"prompt": "a dog"}, None, known).among({"labels": "boat"})
     assert tagging.tags == {"labels": "boat", "prompt": "a dog"}
     assert tagging.labels == known
+
+
+def test_where_the_prompts_tag_has_the_name_of_a_labels_tag_it_is_the_prompts() -> None:
+    tagging = OurTags({"label:boat": "a boat"}, {"labels": "boat", "label:boat": "yes"}).among({})
+    assert tagging == Tagging({"label:boat": "a boat", "labels": "boat"}, TagState.WRITTEN, {"labels": "boat"})
