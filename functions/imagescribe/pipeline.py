@@ -1,16 +1,17 @@
 """The way of one image: inspect, open its record, claim its content, render, call the endpoint, save, tag, record."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.aws.annotations import Annotations, annotation_text
 from imagescribe.aws.imaging import Derived, Imaging, Unfit
 from imagescribe.aws.s3 import Addressed, Objects, rendered_from, skip_reason
 from imagescribe.aws.secrets import ApiKey
@@ -33,7 +34,6 @@ from imagescribe.model.answers import (
 )
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Upload
-from imagescribe.model.labels import Vocabulary
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
 from imagescribe.model.tags import OurTags, Tagging, TagState, tag_value
 from imagescribe.model.times import milliseconds
@@ -41,6 +41,11 @@ from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
 from imagescribe.stores.ledger import Claimed, ClaimedElsewhere, Ledger
 from imagescribe.throttle import Permit, RetryAt, Throttle, ThrottleBusyError
+
+if TYPE_CHECKING:
+    # Imported only where they are on: each import starts with the function.
+    from imagescribe.aws.annotations import Annotations
+    from imagescribe.model.labels import Vocabulary
 
 FRESH_SECONDS: Final = 2.5
 """How long before it is paid for an object may have been inspected: most starts come sooner."""
@@ -64,7 +69,7 @@ class Pipeline:
     throttle: Throttle
     endpoint: Endpoint
     endings: Endings
-    vocabulary: Callable[[], Vocabulary] = Vocabulary
+    vocabulary: Callable[[], Vocabulary | None] = lambda: None
     annotations: Annotations | None = None
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
@@ -200,7 +205,7 @@ class Pipeline:
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self.endings.is_current(upload):
             return self.endings.overwritten(upload)
         vocabulary, known = self.vocabulary(), job.known.label_tags
-        labels = vocabulary.labels_of(prompt)
+        labels = vocabulary.labels_of(prompt) if vocabulary else frozenset[str]()
         tagging = self._tag(upload, prompt, vocabulary, known, job)
         annotation = self._annotate(upload, prompt, description)
         if tagging is None or annotation is None:
@@ -230,7 +235,7 @@ class Pipeline:
         return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, **facts))
 
     def _tag(
-        self, upload: Upload, prompt: str, vocabulary: Vocabulary, known: Mapping[str, str], job: Job
+        self, upload: Upload, prompt: str, vocabulary: Vocabulary | None, known: Mapping[str, str], job: Job
     ) -> Tagging | None:
         """Write a prompt and its labels onto its object, unless that is off. None where that is another one by now."""
         if not self.settings.prompt_tag_key:
@@ -243,8 +248,7 @@ class Pipeline:
         """Write a prompt as an annotation, if that is on. None where the object is another one by now."""
         if self.annotations is None:
             return TagState.OFF
-        text = annotation_text(prompt, description.model, description.described_at)
-        return self.annotations.write(upload, text)
+        return self.annotations.write(upload, prompt, description.model, description.described_at)
 
     def _release(self, permit: Permit) -> None:
         """Return a permit that was not used, if the throttle can be reached."""

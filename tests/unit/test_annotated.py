@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +22,12 @@ class Notes:
     answers: list[TagState | Exception | None] = field(default_factory=lambda: [TagState.WRITTEN])
     written: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, upload: Upload, text: str) -> TagState | None:
+    def write(self, upload: Upload, prompt: str, model: str | None, described_at: str) -> TagState | None:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
         if answer is TagState.WRITTEN:
-            self.written[upload.image] = json.loads(text)
+            self.written[upload.image] = {"prompt": prompt, "model": model, "described_at": described_at}
         return answer
 
 

@@ -12,7 +12,7 @@ from botocore.response import StreamingBody
 from imagescribe.aws.vocabulary import MAX_BYTES, Source
 from imagescribe.log import logger
 from imagescribe.model.labels import VocabularyError
-from imagescribe.vocabulary import LIFE_SECONDS, CachedVocabulary
+from imagescribe.vocabulary import LIFE_SECONDS, RETRY_SECONDS, CachedVocabulary
 from tests.factories import Clock, stand_in
 from tests.unit.stage import aws_error
 
@@ -84,8 +84,27 @@ def test_a_file_that_can_not_be_read_is_told_and_the_labels_stay_what_they_were(
     assert bucket.reads == 2  # and not for each image again
     told.assert_called_once()
     bucket.content = b"dog"
-    clock.sleep(LIFE_SECONDS + 1)
+    clock.sleep(RETRY_SECONDS + 1)
     assert vocabulary().names == {"boat", "dog"}
+
+
+def test_until_a_file_can_be_read_the_parameters_labels_count(clock: Clock) -> None:
+    bucket = Bucket(None)
+    vocabulary = cached(bucket, clock)
+    assert vocabulary().names == {"boat"}
+    bucket.content = b"person"
+    assert vocabulary().names == {"boat"}
+    clock.sleep(RETRY_SECONDS + 1)
+    assert vocabulary().names == {"boat", "person"}
+
+
+def test_a_parameter_that_is_no_vocabulary_is_told_once_and_gives_no_labels(clock: Clock) -> None:
+    vocabulary = cached(Bucket(), clock, text="two words", key="")
+    with patch.object(logger, "error") as told:
+        assert not vocabulary()
+        clock.sleep(LIFE_SECONDS + 1)
+        assert not vocabulary()
+    told.assert_called_once()
 
 
 def test_what_is_wrong_with_a_file_is_said_with_its_address() -> None:

@@ -76,7 +76,7 @@ class Annotations:
         self._http = http or URLLib3Session(timeout=timeout, max_pool_connections=MAX_SIDE_BY_SIDE)
         self._sleep = sleep
 
-    def write(self, upload: Upload, text: str) -> TagState | None:
+    def write(self, upload: Upload, prompt: str, model: str | None, described_at: str) -> TagState | None:
         """Write the annotation, in place of the one that may be there. None where the object is another one by now.
 
         Raises
@@ -85,7 +85,7 @@ class Annotations:
             S3 can't do it now.
         """
         try:
-            self._put(upload, text.encode())
+            self._put(upload, annotation_text(prompt, model, described_at).encode())
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
             if code in _ANOTHER_OBJECT:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from imagescribe.aws.annotations import Annotations
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
 from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.imaging import CLIENT_CONFIG as IMAGING_CONFIG
@@ -26,7 +25,6 @@ from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import CLIENT_CONFIG, Objects
 from imagescribe.aws.secrets import ApiKey
 from imagescribe.aws.sqs import UploadQueue
-from imagescribe.aws.vocabulary import Source
 from imagescribe.backfill.gate import Gate
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.batch import BatchProcessor, Message
@@ -39,10 +37,13 @@ from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.ledger import Ledger
 from imagescribe.stores.lookup import Lookup
 from imagescribe.throttle import Throttle
-from imagescribe.vocabulary import CachedVocabulary
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_s3 import S3Client
+
+    from imagescribe.aws.annotations import Annotations
+    from imagescribe.model.labels import Vocabulary
 
 
 def assemble(settings: Settings) -> BatchProcessor:
@@ -66,13 +67,8 @@ def assemble(settings: Settings) -> BatchProcessor:
             settings.describe_url, MAX_SIDE_BY_SIDE, settings.answer_timeout_seconds, settings.price_per_call_usd
         ),
         endings=Endings(objects, catalog),
-        vocabulary=CachedVocabulary(
-            Source(
-                os.environ["IMAGESCRIBE_LABELS"], os.environ["IMAGESCRIBE_BUCKET"], os.environ["IMAGESCRIBE_LABELS_KEY"]
-            ),
-            s3,
-        ),
-        annotations=Annotations(s3, session) if os.environ["IMAGESCRIBE_WRITE_ANNOTATION"] == "true" else None,
+        vocabulary=_vocabulary(s3),
+        annotations=_annotations(s3, session),
     )
     return BatchProcessor(
         pipeline=pipeline,
@@ -82,6 +78,26 @@ def assemble(settings: Settings) -> BatchProcessor:
         ),
         announcements=Announcements(session.client("events", config=AWS_CONFIG)),
     )
+
+
+# What follows is off by default, and imported only where it is on: each import starts with the function.
+
+
+def _vocabulary(s3: S3Client) -> Callable[[], Vocabulary | None]:
+    text, key = os.environ["IMAGESCRIBE_LABELS"], os.environ["IMAGESCRIBE_LABELS_KEY"]
+    if not (text or key):
+        return lambda: None
+    from imagescribe.vocabulary import CachedVocabulary, Source  # noqa: PLC0415
+
+    return CachedVocabulary(Source(text, os.environ["IMAGESCRIBE_BUCKET"], key), s3)
+
+
+def _annotations(s3: S3Client, session: boto3.Session) -> Annotations | None:
+    if os.environ["IMAGESCRIBE_WRITE_ANNOTATION"] != "true":
+        return None
+    from imagescribe.aws.annotations import Annotations  # noqa: PLC0415
+
+    return Annotations(s3, session)
 
 
 _batches = assemble(Settings.from_environment(os.environ))

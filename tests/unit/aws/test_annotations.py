@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from imagescribe.model.events import Upload
 
-TEXT = annotation_text(PROMPT, "pixtral-12b", "2026-11-02T09:15:04.000Z")
+SAID = (PROMPT, "pixtral-12b", "2026-11-02T09:15:04.000Z")
+TEXT = annotation_text(*SAID)
 
 
 class Http:
@@ -54,7 +55,7 @@ def client(aws: boto3.Session) -> S3Client:
 @pytest.fixture
 def write(aws: boto3.Session, client: S3Client) -> Callable[..., TagState | None]:
     def write(http: Http, upload: Upload | None = None) -> TagState | None:
-        return Annotations(client, aws, http, lambda _seconds: None).write(upload or make_upload(), TEXT)
+        return Annotations(client, aws, http, lambda _seconds: None).write(upload or make_upload(), *SAID)
 
     return write
 
