@@ -223,9 +223,12 @@ class Pipeline:
             annotation=annotation,
         )
         if recorded != prompt:
-            if recorded and upload.version_id is None:
+            if upload.version_id is None:
                 # It was overwritten after we looked, and its new tags may have been written before our old ones.
-                self._tag(upload, recorded, vocabulary, tagging.labels, job)
+                if recorded:
+                    self._tag(upload, recorded, vocabulary, tagging.labels, job)
+                elif tagging.labels:  # whoever describes it would take them for a person's
+                    self.objects.tag(upload, OurTags(labels={}, known=tagging.labels), job.ends_at)
             return Done("stale: a later event has a record")
         self.metrics.add(Metric.DESCRIBED)
         if not job.yields:  # how long ago what was in the bucket before was uploaded says nothing of us

@@ -22,6 +22,7 @@ from imagescribe.model.events import Upload
 from imagescribe.model.labels import Vocabulary, VocabularyError
 from imagescribe.model.tags import OurTags, TagState
 from imagescribe.stores.catalog import Catalog, Record, Status
+from imagescribe.stores.dynamodb import get
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.operations import Operations
@@ -119,7 +120,8 @@ class Relabelling:
         self._writes_tags = operations.parameters.get("WriteTags", "true") == "true"
         self._objects = Objects(connection.s3())
         self._view = CatalogView(connection, outputs.catalog_table_name)
-        self._catalog = Catalog(connection.dynamodb(), outputs.catalog_table_name)
+        self._dynamodb, self._table = connection.dynamodb(), outputs.catalog_table_name
+        self._catalog = Catalog(self._dynamodb, self._table)
         self.report = Report()
 
     def run(self, prefix: str = "") -> Report:
@@ -155,10 +157,15 @@ class Relabelling:
                 state = "kept"
         if labels == record.labels and label_tags == record.label_tags:
             return Result.UNCHANGED, state
-        is_recorded = self._catalog.relabel(
+        if self._catalog.relabel(
             upload, item["updated_at"], labels, None if label_tags == record.label_tags else label_tags
-        )
-        return (Result.CHANGED if is_recorded else Result.LEFT_ALONE), state
+        ):
+            return Result.CHANGED, state
+        if label_tags != record.label_tags and upload.version_id is None:
+            # It was overwritten after we looked, and whoever describes it would take our tags for a person's.
+            now = get(self._dynamodb, self._table, {"image": upload.image}) or {}
+            self._objects.tag(upload, OurTags(labels=now.get("label_tags") or {}, known=label_tags))
+        return Result.LEFT_ALONE, ""
 
     def _count(self, item: Mapping[str, Any], result: Result, tags: str) -> None:
         before, now = set(item.get("labels") or ()), self._vocabulary.labels_of(item["prompt"])

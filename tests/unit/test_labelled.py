@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from imagescribe.model.events import Upload
+from imagescribe.model.tags import TagState
 from tests.factories import make_picture
 from tests.unit.fake_endpoint import Reply
 from tests.unit.stage import Stage
@@ -150,3 +151,28 @@ def test_where_tags_are_off_labels_are_recorded(stage: Stage) -> None:
     assert stage.tags(upload) == {}
     assert stage.standing(upload)["labels"] == {"beach", "boat"}
     assert stage.standing(upload)["tags"] == "off"
+
+
+@pytest.mark.parametrize("is_done_at_once", [True, False])
+def test_an_overwrite_while_the_tags_are_written_leaves_no_labels_of_the_old_picture_on_the_new(
+    stage: Stage, is_done_at_once: bool
+) -> None:
+    stage.labels = LABELS
+    new: list[Upload] = []
+
+    def overwrite(_parameters: object) -> None:
+        del stage.s3.before["put_object_tagging"]
+        new.append(stage.store(KEY, make_picture("olive")))
+        stage.pipeline.catalog.open(new[0])
+        if is_done_at_once:  # by another invocation
+            stage.pipeline.catalog.describe(
+                new[0], "2026-11-02T09:15:04.000Z", "A woman", TagState.WRITTEN, 0, labels={"person"}
+            )
+
+    stage.s3.before["put_object_tagging"] = overwrite
+    describe(stage)
+    stage.endpoint.says(answer("A woman"))
+    stage.tell(new[0])
+    stage.settle()
+    assert stage.standing(new[0])["labels"] == {"person"}
+    assert stage.tags(new[0]) == {"prompt": "A woman", "labels": "person"}

@@ -24,7 +24,7 @@ LABELS = "beach, #boat=ship|vessel"
 
 
 def run(*arguments: str, ends_with: int = 0) -> Result:
-    result = CliRunner().invoke(app, ["relabel", *arguments])
+    result = CliRunner().invoke(app, ["relabel", *arguments], catch_exceptions=False)
     assert result.exit_code == ends_with, result.output
     return result
 
@@ -144,11 +144,15 @@ def test_an_object_that_changed_is_left_alone_with_its_record(deployed: StackInM
 def test_a_record_that_changes_while_its_object_is_tagged_is_left_alone(deployed: StackInMoto) -> None:
     deployed.parameters["Labels"] = LABELS
     upload = describe(deployed, "a.png", "A ship")
-    tag = Objects.tag
+    tag, overtakings = Objects.tag, list[int]()
 
     def overtaken(*arguments: Any) -> Any:
+        if len(overtakings) == 1:
+            return tag(*arguments)
+        overtakings.append(1)
         deployed.clock.sleep(1)
-        later = deployed.put("a.png", sequencer="FF", etag=upload.etag)
+        later = deployed.put("a.png", sequencer="FF")
+        set_tags(deployed, later, {"album": "garden"})
         deployed.catalog.open(later)
         deployed.catalog.describe(later, later.uploaded_at, "A dog", TagState.WRITTEN, 0)
         return tag(*arguments)
@@ -157,6 +161,7 @@ def test_a_record_that_changes_while_its_object_is_tagged_is_left_alone(deployed
         assert report()["left_alone"] == 1
     assert record(deployed, upload)["prompt"] == "A dog"
     assert record(deployed, upload)["labels"] is None
+    assert tags(deployed, upload) == {"album": "garden"}  # what was put onto the new picture was taken away again
 
 
 def test_a_dry_run_says_what_would_change_and_writes_nothing(deployed: StackInMoto) -> None:
