@@ -2,7 +2,7 @@
 
 import apsw
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imagescribe.model.stems import _STEP_2, _STEP_3, _STEP_4, stem
@@ -17,7 +17,9 @@ words = st.builds(
 ) | st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=70)
 
 
+@settings(max_examples=2_000)  # quick ones
 @given(words)
+@example("boxed")
 @example("x" * 64)
 @example("relational" * 6 + "ies")
 def test_a_stem_is_the_one_of_sqlites_index(word: str) -> None:
