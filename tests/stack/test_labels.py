@@ -163,12 +163,13 @@ def test_the_whole_prompt_is_annotated_and_the_event_of_that_starts_nothing(depl
         "described_at": record["described_at"],
     }
 
-    def handled() -> bool:
-        """Whether what the emulator tells of the annotation, an `Object Created`, went through the function too."""
-        done = [line for line in deployment.log_lines() if '"done"' in line and key in json.loads(line)["image"]]
-        return len(done) >= 2
+    def results() -> list[str]:
+        """What became of the messages: the emulator tells of an annotation by an `Object Created` of its own."""
+        lines = [json.loads(line) for line in deployment.log_lines() if '"done"' in line]
+        return sorted(line["result"] for line in lines if key in (line["image"] or ""))
 
-    deployment.until(handled, "two messages")
+    found = deployment.until(lambda: found if len(found := results()) > 1 else None, "two messages")
+    assert found == ["described", "stale: a later event has a record"]
     deployment.until_idle()
     assert deployment.billed(key) == 1
     assert deployment.record(key) == record
