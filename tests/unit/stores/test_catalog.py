@@ -78,6 +78,8 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "described_at": None,
         "waiting_until": None,
         "rendered_from": None,
+        "labels": None,
+        "annotation": None,
     }
 
 
