@@ -10,6 +10,9 @@ from typing import Any
 import boto3
 from botocore import xform_name
 
+_RENAMED = {("sns", "endpoint"): "notification-endpoint"}
+"""Parameters that the command calls otherwise: `awscli.customizations.arguments` and its neighbours."""
+
 _LINE = re.compile(r"`(aws [^`]+)`")
 
 
@@ -32,7 +35,10 @@ def run_aws(session: boto3.Session, line: str, endpoint_url: str | None = None) 
     any_session: Any = session
     client = any_session.client({"s3api": "s3"}.get(service, service), endpoint_url=endpoint_url)
     model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation.replace("-", "_")])
-    members = {xform_name(name, "-"): (name, shape) for name, shape in model.input_shape.members.items()}
+    members = {}
+    for name, shape in model.input_shape.members.items():
+        option = xform_name(name, "-")
+        members[_RENAMED.get((service, option), option)] = (name, shape)
     given = {}
     for option, values in options.items():
         name, shape = members[option]

@@ -351,6 +351,11 @@ def read_parameters(connection: Connection, stack: str) -> dict[str, str]:
     return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in parameters}
 
 
+def describe_stack(connection: Connection, stack: str) -> StackTypeDef:
+    """Return a stack as CloudFormation describes it; see `read_outputs`."""
+    return _describe(connection, stack)
+
+
 def _describe(connection: Connection, stack: str) -> StackTypeDef:
     with readable_errors():
         try:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack, pasteable
-from imagescribe_ops.display import print_json, shown
-from imagescribe_ops.doctor.doctor import CHECKS, examine
+from imagescribe_ops.display import Steps, print_json, shown
+from imagescribe_ops.doctor.doctor import CHECKS, ON_THE_WAY, examine, look
 from imagescribe_ops.doctor.examination import Examination
-from imagescribe_ops.doctor.findings import Finding, State
+from imagescribe_ops.doctor.findings import Finding, NotCheckedError, State, Verdict
+from imagescribe_ops.doctor.trial import Trial
 from imagescribe_ops.errors import OperationError
+from imagescribe_ops.standing import pause_sentence
 
 SIGNS = {
     State.WELL: ("✓", "+", "green"),
@@ -25,20 +28,32 @@ SIGNS = {
 }
 """Of each state its sign, the one for a terminal without that character, and its colour."""
 
+TRIAL = "trial"
+
 
 @app.command(rich_help_panel=OPERATE)
 @on_stack
-def doctor(options: StackOptions) -> None:
+def doctor(
+    options: StackOptions,
+    *,
+    trying: Annotated[
+        bool, typer.Option("--try", help="Upload a small picture too, wait for its prompt, take it away. Costs a call.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Try it without asking.")] = False,
+) -> None:
     """Check every link from an upload to its prompt, and say what mends what is broken.
 
     ✓ well, ✗ broken, ! works or stands still on purpose, ? not checked (a permission is missing, or another link). Ends
-    with 1 if anything is broken. It only looks, and costs nothing.
+    with 1 if anything is broken. Without `--try` it only looks, and costs nothing.
 
-    Examples: `imagescribe doctor` · `imagescribe doctor --json | jq '.[] | select(.state == "broken")'`
+    Examples: `imagescribe doctor` · `imagescribe doctor --try` ·
+    `imagescribe doctor --json | jq '.[] | select(.state == "broken")'`
     """
+    if trying and not yes and (options.as_json or not sys.stdin.isatty()):
+        raise OperationError("A trial pays for one call of the endpoint.", "Add --yes to try.")
     findings: list[Finding] = []
     console = Console(highlight=False, soft_wrap=True)
-    for finding in _findings(options):
+    for finding in _findings(options, trying=trying, yes=yes):
         findings.append(finding)
         if not options.as_json and not finding.waits_for:
             _show(console, finding, str(options))
@@ -50,13 +65,33 @@ def doctor(options: StackOptions) -> None:
         raise typer.Exit(1)
 
 
-def _findings(options: StackOptions) -> Iterator[Finding]:
+def _findings(options: StackOptions, *, trying: bool, yes: bool) -> Iterator[Finding]:
     try:
         examination = Examination(options.connection(), options.stack)
     except OperationError as error:  # a profile that is not there, say
         yield Finding(CHECKS[0].name, State.BROKEN, error.problem, error.advice)
         return
-    yield from examine(examination)
+    in_the_way = ""
+    for finding in examine(examination):
+        if finding.state is State.BROKEN and finding.check in ON_THE_WAY:
+            in_the_way = in_the_way or finding.check
+        yield finding
+    if trying:
+        yield look(TRIAL, lambda: _trial(examination, in_the_way, yes=yes))
+
+
+def _trial(examination: Examination, in_the_way: str, *, yes: bool) -> Verdict:
+    if in_the_way:
+        raise NotCheckedError(f"Not tried: the check {in_the_way!r} says why it would fail.", "Mend that first.")
+    if paused := pause_sentence(examination.intake):
+        raise NotCheckedError(f"Not tried. {paused}.", "End the pause with `imagescribe resume`.")
+    price = examination.operations.price_usd
+    if not yes and not typer.confirm(
+        f"Upload a small picture and wait for its prompt? That costs one call, ${price:g}."
+    ):
+        raise NotCheckedError("Not tried, as you said.")
+    with Steps() as steps:
+        return Trial(examination, steps).run()
 
 
 def _show(console: Console, finding: Finding, options: str) -> None:

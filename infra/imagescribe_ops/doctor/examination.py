@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.account import balance_usd
 from imagescribe_ops.doctor.findings import NotCheckedError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import Connection, StackOutputs, readable_errors
+from imagescribe_ops.stack import Connection, StackOutputs, describe_stack, readable_errors
 from imagescribe_ops.standing import Intake
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -49,6 +54,9 @@ class Examination:
 
     connection: Connection
     stack: str
+    clock: Callable[[], float] = time.time
+    skew_seconds: float | None = None
+    """How far this machine's clock is ahead of AWS's, as soon as AWS has answered."""
 
     # ── The stack ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -68,9 +76,28 @@ class Examination:
         return self.operations.parameters
 
     @cached_property
+    def description(self) -> StackTypeDef:
+        """The stack as CloudFormation describes it."""
+        return describe_stack(self.connection, self.stack)
+
+    @cached_property
+    def balance_usd(self) -> float | None:
+        """What is left on the account; see `account.balance_usd`."""
+        return balance_usd(self.operations)
+
+    @cached_property
     def intake(self) -> Intake:
         """Whether calls may start, and how many."""
         return self.operations.intake()
+
+    @cached_property
+    def mappings(self) -> list[EventSourceMappingConfigurationTypeDef]:
+        """The event source mappings of the describe function."""
+        with readable_errors():
+            pages = self.lambda_functions.get_paginator("list_event_source_mappings").paginate(
+                FunctionName=self.outputs.describe_function_name
+            )
+            return [each for page in pages for each in page["EventSourceMappings"]]
 
     @cached_property
     def resources(self) -> dict[str, str]:
@@ -106,7 +133,18 @@ class Examination:
     def caller_arn(self) -> str:
         """Whose credentials these are."""
         with readable_errors():
-            return str(self.client("sts").get_caller_identity()["Arn"])
+            try:
+                answer = self.client("sts").get_caller_identity()
+            except ClientError as error:
+                self._compare_clocks(error.response.get("ResponseMetadata", {}))
+                raise
+        self._compare_clocks(answer["ResponseMetadata"])
+        return str(answer["Arn"])
+
+    def _compare_clocks(self, answer: Mapping[str, Any]) -> None:
+        date = answer.get("HTTPHeaders", {}).get("date")
+        if date:
+            self.skew_seconds = self.clock() - parsedate_to_datetime(date).timestamp()
 
     @property
     def partition(self) -> str:
@@ -130,6 +168,10 @@ class Examination:
     def rule_arn(self, name: str) -> str:
         """Return the ARN of a rule on the default bus."""
         return f"arn:{self.partition}:events:{self.region}:{self.account}:rule/{name}"
+
+    def role_arn(self, logical_id: str) -> str:
+        """Return the ARN of a role of the stack."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{self.resource(logical_id)}"
 
     # ── Clients ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,6 +13,7 @@ REFUSALS: Final = frozenset(
 _NAMED = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)")
 
 ACTIONS: Final = {
+    "DeleteObject": "s3:DeleteObject",
     "DescribeAlarms": "cloudwatch:DescribeAlarms",
     "DescribeKey": "kms:DescribeKey",
     "DescribeRule": "events:DescribeRule",
@@ -25,7 +26,6 @@ ACTIONS: Final = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
     "GetItem": "dynamodb:GetItem",
     "GetKeyPolicy": "kms:GetKeyPolicy",
-    "GetMetricStatistics": "cloudwatch:GetMetricStatistics",
     "GetQueueAttributes": "sqs:GetQueueAttributes",
     "GetSecretValue": "secretsmanager:GetSecretValue",
     "HeadBucket": "s3:ListBucket",
@@ -33,13 +33,14 @@ ACTIONS: Final = {
     "ListStackResources": "cloudformation:ListStackResources",
     "ListSubscriptionsByTopic": "sns:ListSubscriptionsByTopic",
     "ListTargetsByRule": "events:ListTargetsByRule",
+    "PutObject": "s3:PutObject",
     "ReceiveMessage": "sqs:ReceiveMessage",
     "TestEventPattern": "events:TestEventPattern",
 }
-"""What is asked of AWS, and the permission that it takes: all that the checks need."""
+"""What is asked of AWS, and the permission that it takes: all that the checks, and a trial, need."""
 
 
-def missing_permission(error: BaseException) -> str:
+def missing_permission(error: BaseException | None) -> str:
     """Return the permission for want of which AWS refused; empty where it was no such refusal."""
     if not isinstance(error, ClientError):
         return ""
