@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import requests.adapters
+from botocore.client import BaseClient
 from typer.testing import CliRunner
 
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.doctor.doctor import CHECKS, examine
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import Finding, State
+from imagescribe_ops.doctor.permissions import ACTIONS
 from tests.aws_cli import aws_lines, run_aws
 from tests.certificates import CERTIFICATES
 from tests.factories import unique
@@ -116,8 +118,17 @@ def assert_all_well(run: Run) -> None:
     assert len(lines) == len(CHECKS)
 
 
-def test_where_all_is_well_each_link_has_its_line(run: Run) -> None:
+def test_where_all_is_well_each_link_has_its_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+    ask: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def note(client: BaseClient, operation: str, parameters: Any) -> Any:
+        asked.add(operation)
+        return ask(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", note)
     assert_all_well(run)
+    assert asked - set(ACTIONS) == {"GetCallerIdentity"}, "whoever lacks a permission is told which"
 
 
 # ── The way in ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -282,6 +293,8 @@ def test_what_may_not_be_looked_at_is_not_checked_and_never_well(as_user: Callab
         "queue's policy": "sqs:GetQueueAttributes",
         "uploads": "lambda:ListEventSourceMappings",
         "functions": "lambda:GetFunctionConfiguration",
+        "KMS keys": "s3:GetEncryptionConfiguration",
+        "concurrency": "cloudwatch:GetMetricStatistics",
         "tables": "dynamodb:DescribeTable",
         "API key": "secretsmanager:GetSecretValue",
         "budget": "dynamodb:GetItem",

@@ -29,6 +29,7 @@ SIGNS = {
 """Of each state its sign, the one for a terminal without that character, and its colour."""
 
 TRIAL = "trial"
+AWS_LINE = "`aws "
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -49,7 +50,7 @@ def doctor(
     Examples: `imagescribe doctor` · `imagescribe doctor --try` ·
     `imagescribe doctor --json | jq '.[] | select(.state == "broken")'`
     """
-    if trying and not yes and (options.as_json or not sys.stdin.isatty()):
+    if trying and not yes and (options.as_json or not _is_terminal()):
         raise OperationError("A trial pays for one call of the endpoint.", "Add --yes to try.")
     findings: list[Finding] = []
     console = Console(highlight=False, soft_wrap=True)
@@ -61,6 +62,8 @@ def doctor(
         print_json([_as_json(each, str(options)) for each in findings])
     else:
         _sum_up(console, findings)
+        if options.local and any(AWS_LINE in each.mend for each in findings):
+            console.print("AWS's own command needs the credentials that `imagescribe local` has printed.", markup=False)
     if any(each.state is State.BROKEN for each in findings):
         raise typer.Exit(1)
 
@@ -85,12 +88,11 @@ def _trial(examination: Examination, in_the_way: str, *, yes: bool) -> Verdict:
         raise NotCheckedError(f"Not tried: the check {in_the_way!r} says why it would fail.", "Mend that first.")
     if paused := pause_sentence(examination.intake):
         raise NotCheckedError(f"Not tried. {paused}.", "End the pause with `imagescribe resume`.")
-    price = examination.operations.price_usd
-    if not yes and not typer.confirm(
-        f"Upload a small picture and wait for its prompt? That costs one call, ${price:g}."
-    ):
+    cost = f"costs one call, ${examination.operations.price_usd:g}"
+    if not yes and not typer.confirm(f"Upload a small picture and wait for its prompt? It {cost}."):
         raise NotCheckedError("Not tried, as you said.")
     with Steps() as steps:
+        steps.say(f"The trial {cost}.")
         return Trial(examination, steps).run()
 
 
@@ -102,6 +104,10 @@ def _show(console: Console, finding: Finding, options: str) -> None:
     console.print(line.append_text(shown(first)))
     for detail in [*details, *pasteable(finding.mend, options).splitlines()]:
         console.print(Text(" " * (width + 5)).append_text(shown(detail)))
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _can_show(sign: str) -> bool:
@@ -117,7 +123,8 @@ def _sum_up(console: Console, findings: Sequence[Finding]) -> None:
     parts = [f"{counts[state]} {state}" for state in State if counts[state]]
     waiting = Counter(each.waits_for for each in findings if each.waits_for)
     for check, count in waiting.items():
-        console.print(shown(f"{count} further checks need {check!r} first."))
+        others = "1 further check needs" if count == 1 else f"{count} further checks need"
+        console.print(shown(f"{others} {check!r} first."))
     console.print(shown(f"{', '.join(parts)}.", "bold"))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from imagescribe_ops.display import duration
-from imagescribe_ops.doctor.examination import DEPLOY, Examination, is_gone
+from imagescribe_ops.doctor.examination import DEPLOY, Examination, anew, is_gone
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.stack import QueueDepth
 
@@ -38,8 +38,7 @@ def schedules(examination: Examination) -> Verdict:
                 raise
             return broken(
                 f"There is no rule {name}: {consequence}.",
-                f"CloudFormation believes that it is there: take the schedule {logical_id} out of the template, "
-                "`sam build && sam deploy`, put it back, and deploy again.",
+                anew(f"the schedule {logical_id}"),
             )
         if state == "DISABLED":
             off.append((name, consequence))
@@ -136,12 +135,19 @@ def alarms(examination: Examination) -> Verdict:
 
 
 def ringing(examination: Examination) -> Verdict:
-    """Whether an alarm rings."""
+    """Whether an alarm rings, and whether each would be heard."""
     nested = examination.resources_of(examination.resource("Observability"))
-    names = [name for logical_id, name in nested.items() if logical_id.endswith("Alarm")]
-    answer = examination.client("cloudwatch").describe_alarms(AlarmNames=names, StateValue="ALARM", MaxRecords=100)
-    found = answer["MetricAlarms"]
-    if not found:
-        return well("none rings")
-    lines = [f"{each['AlarmName']} rings. {each.get('AlarmDescription', '')}" for each in found]
-    return warning("\n".join(lines), "Open infra/RUNBOOK.md at the section that it names.")
+    names = {name for logical_id, name in nested.items() if logical_id.endswith("Alarm")}
+    answer = examination.client("cloudwatch").describe_alarms(AlarmNames=sorted(names), MaxRecords=100)
+    alarms = {each["AlarmName"]: each for each in answer["MetricAlarms"]}
+    ringing = [each for each in alarms.values() if each["StateValue"] == "ALARM"]
+    if ringing:
+        lines = [f"{each['AlarmName']} rings. {each.get('AlarmDescription', '')}" for each in ringing]
+        return warning("\n".join(lines), "Open infra/RUNBOOK.md at the section that it names.")
+    silent = sorted(name for name, each in alarms.items() if not each.get("ActionsEnabled", True))
+    if silent:
+        enable = examination.aws("cloudwatch", "enable-alarm-actions", "--alarm-names", *silent)
+        return warning(f"Silenced: {', '.join(silent)}.", f"Let them be heard: {enable}")
+    if gone := sorted(names - set(alarms)):
+        return warning(f"Not there any more: {', '.join(gone)}.", anew("Observability"))
+    return well("none rings")

@@ -43,6 +43,14 @@ GONE: Final = frozenset(
 )
 
 
+def anew(part: str) -> str:
+    """Say how to get back what CloudFormation believes to be there."""
+    return (
+        f"CloudFormation believes that it is there: take {part} and what names it out of the template, "
+        "`sam build && sam deploy`, put it back, and deploy again."
+    )
+
+
 def is_gone(error: ClientError) -> bool:
     """Tell whether AWS says that what was asked for does not exist."""
     return error.response.get("Error", {}).get("Code", "") in GONE

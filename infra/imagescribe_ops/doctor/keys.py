@@ -20,13 +20,42 @@ PARAMETERS: Final = ("KmsKeyArn", "BucketKmsKeyArn")
 def kms_keys(examination: Examination) -> Verdict:
     """Whether the keys are enabled, and let in whom the stack needs."""
     given = {name: arn for name in PARAMETERS if (arn := examination.parameters.get(name, ""))}
+    kms = examination.client("kms")
+    if verdict := _of_the_bucket(examination, kms, given.get("BucketKmsKeyArn", "")):
+        return verdict
     if not given:
         return well("none of your own is set; AWS's are used")
-    kms = examination.client("kms")
     for name, arn in given.items():
         for verdict in _problems(examination, kms, name, arn):
             return verdict
     return well(f"{' and '.join(given)}: enabled, and open to those who need it")
+
+
+def _of_the_bucket(examination: Examination, kms: Any, given: str) -> Verdict | None:
+    """Tell whether the bucket encrypts by a key that the functions may not use; None where all is well."""
+    name = examination.outputs.bucket_name
+    try:
+        answer: Any = examination.s3.get_bucket_encryption(Bucket=name)
+    except ClientError as error:
+        if is_gone(error) or error.response["Error"].get("Code") == "ServerSideEncryptionConfigurationNotFoundError":
+            return None
+        raise
+    for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]:
+        key = rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "")
+        if not key or key.endswith("alias/aws/s3") or key == given:
+            continue
+        try:
+            found = kms.describe_key(KeyId=key)["KeyMetadata"]
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+            return broken(f"{name} encrypts its objects by a key that is not there: {key}", "Give the bucket another.")
+        if found["Arn"] != given and found.get("KeyManager") != "AWS":
+            return broken(
+                f"{name} encrypts its objects by {found['Arn']}, which the functions may not use.",
+                f"Deploy with BucketKmsKeyArn={found['Arn']}: `sam build && sam deploy --guided`.",
+            )
+    return None
 
 
 def _problems(examination: Examination, kms: Any, parameter: str, arn: str) -> Iterator[Verdict]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from imagescribe.stores.notebook import Notebook
+from imagescribe_ops.display import duration
 from imagescribe_ops.doctor import policies
-from imagescribe_ops.doctor.examination import DEPLOY, Examination, is_gone
+from imagescribe_ops.doctor.examination import DEPLOY, Examination, anew, is_gone
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.doctor.policies import Answer, Request
 from imagescribe_ops.standing import pause_sentence
@@ -26,9 +28,20 @@ OTHER_FUNCTIONS_SIDE_BY_SIDE: Final = 5
 """Concurrency that the stack takes besides the describe function: one of each other."""
 
 
+PEAK_SECONDS: Final = 900.0
+NEARLY_ALL: Final = 0.9
+"""So much of the account's concurrency in use leaves too little."""
+
+
 def queue_policy(examination: Examination) -> Verdict:
     """Whether the queues let the rule send: uploads, and what it can't deliver."""
     outputs = examination.outputs
+    for url in (outputs.dead_letter_queue_url, outputs.upload_queue_url, outputs.backfill_queue_url):
+        if url and not _is_there(examination, url):
+            return broken(
+                f"There is no queue {url}.",
+                f"Make it again, and look again for its policy: {_create_queue(examination, url)}",
+            )
     uploads, dead = (_lets_in(examination, url) for url in (outputs.upload_queue_url, outputs.dead_letter_queue_url))
     if uploads is Answer.UNKNOWN:
         raise NotCheckedError(
@@ -62,6 +75,26 @@ def _delivery(examination: Examination, queue_arn: str) -> Request:
         "aws:principalisawsservice": "true",
     }
     return Request([EVENTS], "sqs:SendMessage", queue_arn, context)
+
+
+def _is_there(examination: Examination, url: str) -> bool:
+    try:
+        examination.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    except ClientError as error:
+        if is_gone(error):
+            return False
+        raise
+    return True
+
+
+def _create_queue(examination: Examination, url: str) -> str:
+    dead = examination.outputs.dead_letter_queue_url
+    attributes = {"MessageRetentionPeriod": "1209600"}  # as the template has it
+    if url != dead:
+        redrive = {"deadLetterTargetArn": examination.queue_arn(dead), "maxReceiveCount": 20}
+        attributes |= {"VisibilityTimeout": "720", "RedrivePolicy": json.dumps(redrive)}
+    name = url.rpartition("/")[2]
+    return examination.aws("sqs", "create-queue", "--queue-name", name, "--attributes", json.dumps(attributes))
 
 
 def _policy(examination: Examination, url: str) -> dict[str, Any]:
@@ -155,11 +188,7 @@ def functions(examination: Examination) -> Verdict:
         except ClientError as error:
             if not is_gone(error):
                 raise
-            return broken(
-                f"There is no function {name}.",
-                f"CloudFormation believes that it is there: take {kind}Function and what names it out of the "
-                "template, `sam build && sam deploy`, put it back, and deploy again.",
-            )
+            return broken(f"There is no function {name}.", anew(f"{kind}Function"))
         state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
         if "Failed" in (state, update):
             why = (
@@ -198,7 +227,29 @@ def concurrency(examination: Examination) -> Verdict:
             f"Ask for more (Service Quotas, Lambda, concurrent executions), or {DEPLOY} with a smaller "
             "MaximumConcurrency.",
         )
-    return well(f"{left:,} invocations side by side, shared with the account's other functions")
+    peak = _peak(examination)
+    if peak >= NEARLY_ALL * left:
+        return warning(
+            f"All functions of the account had {peak:,.0f} of {left:,} invocations side by side in the last "
+            f"{duration(PEAK_SECONDS)}: the describe function gets what is left.",
+            "Find out which function takes them, or reserve some for the describe function.",
+        )
+    return well(f"{left:,} invocations side by side, shared with the account's other functions, which took {peak:,.0f}")
+
+
+def _peak(examination: Examination) -> float:
+    """Return how many invocations there were side by side of all functions that none are reserved for."""
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-concurrency.html
+    now = datetime.fromtimestamp(examination.clock(), UTC)
+    answer = examination.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Lambda",
+        MetricName="UnreservedConcurrentExecutions",
+        StartTime=now - timedelta(seconds=PEAK_SECONDS),
+        EndTime=now,
+        Period=60,
+        Statistics=["Maximum"],
+    )
+    return max((float(each["Maximum"]) for each in answer["Datapoints"]), default=0.0)
 
 
 # ── The tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
