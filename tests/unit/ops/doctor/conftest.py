@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,13 +27,15 @@ def made(aws: boto3.Session, lent_clients: None) -> StackInMoto:
 
 
 @pytest.fixture
-def examined(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> Make:
+def examined(made: StackInMoto, aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Looks at the stack, deployed an hour ago with some parameters; its rule is as the template makes it."""
 
     def examine(**parameters: str) -> Examination:
         made.parameters.update(parameters)
-        examination = Examination(made.operations().connection, "moto", clock=made.clock)
-        examination.operations = made.operations()
+        operations = made.operations()
+        examination = Examination(operations.connection, "moto", clock=made.clock)
+        monkeypatch.setattr(examination, "client", partial(client, aws))
+        examination.operations = operations
         now = datetime.fromtimestamp(made.clock(), UTC)
         examination.description = {
             "StackName": "moto",
@@ -48,6 +51,13 @@ def examined(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> Make:
         return examination
 
     return examine
+
+
+@cache
+def client(aws: boto3.Session, service: str) -> Any:
+    """A client, made once: making one takes longer than most tests."""
+    session: Any = aws
+    return session.client(service)
 
 
 def put_rule(examination: Examination, **changes: Any) -> str:

@@ -16,7 +16,7 @@ from imagescribe_ops.catalog_view import ImageRecord
 from imagescribe_ops.display import Steps
 from imagescribe_ops.doctor import trial
 from imagescribe_ops.doctor.findings import State, Verdict
-from imagescribe_ops.doctor.trial import MAX_SECONDS, Trial
+from imagescribe_ops.doctor.trial import Trial
 from tests.factories import Clock
 from tests.unit.ops.doctor.conftest import Make
 from tests.unit.stack_in_moto import StackInMoto
@@ -46,6 +46,7 @@ def lead(examined: Make, made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> 
                 return left.pop(0) if len(left) > 1 else left[0]
 
         monkeypatch.setattr(trial, "CatalogView", Catalog)
+        monkeypatch.setattr(trial, "MAX_SECONDS", 6.0)
         clock = Clock()
         steps = Steps(Console(file=io.StringIO()))
         return Trial(examined(**parameters), steps, clock=clock, sleep=clock.sleep).run()
@@ -73,9 +74,9 @@ def test_a_described_picture_tells_what_each_step_took(lead: Lead) -> None:
 @pytest.mark.parametrize(
     ("records", "state", "says"),
     [
-        ([None], "broken", f"After {MAX_SECONDS:.0f} s nothing has seen the upload"),
+        ([None], "broken", "After 6 s nothing has seen the upload"),
         ([RECORD, None], "broken", "went away while it was described"),
-        ([RECORD], "broken", f"It is describing: no prompt after {MAX_SECONDS:.0f} s"),
+        ([RECORD], "broken", "It is describing: no prompt after 6 s"),
         ([replace(RECORD, status=Status.WAITING, error="429: slow down")], "broken", "It is waiting: 429: slow down"),
         ([replace(RECORD, status=Status.REJECTED, error="422: unsafe")], "broken", "It is rejected: 422: unsafe"),
         ([replace(DESCRIBED, tags="denied")], "warning", "Its tag could not be written"),
