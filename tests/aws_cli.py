@@ -32,6 +32,7 @@ def run_aws(session: boto3.Session, line: str, endpoint_url: str | None = None) 
         else:
             options[list(options)[-1]].append(word)
     assert options.pop("region") == [session.region_name]
+    assert options.pop("endpoint-url", [endpoint_url]) == [endpoint_url]
     any_session: Any = session
     client = any_session.client({"s3api": "s3"}.get(service, service), endpoint_url=endpoint_url)
     model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation.replace("-", "_")])

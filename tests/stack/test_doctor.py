@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,10 +17,13 @@ from botocore.client import BaseClient
 from typer.testing import CliRunner
 
 from imagescribe_ops.commands.main import app
+from imagescribe_ops.doctor import care
 from imagescribe_ops.doctor.doctor import CHECKS, examine
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import Finding, State
 from imagescribe_ops.doctor.permissions import ACTIONS
+from imagescribe_ops.stack import Connection
+from tests import runbook
 from tests.aws_cli import aws_lines, run_aws
 from tests.certificates import CERTIFICATES
 from tests.factories import unique
@@ -78,7 +83,7 @@ class Doctor:
         cloud = self.deployment.stack.cloud
         commands = aws_lines(finding.mend)
         for line in commands:
-            run_aws(session_of(cloud), line.replace(f" --endpoint-url {cloud.endpoint_url}", ""), cloud.endpoint_url)
+            run_aws(session_of(cloud), line, cloud.endpoint_url)
         for line in re.findall(r"`imagescribe ([^`]+)`", finding.mend):
             commands.append(line)
             self._run(*shlex.split(line), typed=typed)
@@ -237,6 +242,17 @@ def test_schedules_that_are_disabled(deployment: Deployment, doctor: Doctor, eve
     doctor.mend(doctor.ill("schedules"))
 
 
+def test_what_runs_by_the_time_is_seen_in_its_log(deployment: Deployment, watch: Watch) -> None:
+    examination = Examination(deployment.stack.connection, deployment.stack.name)
+    examination.description["CreationTime"] -= timedelta(hours=1)
+    watch.minute()
+    deployment.lambda_functions.invoke(FunctionName=deployment.outputs.snapshot_function_name)
+    for check in (care.recover_runs, care.snapshot_runs):
+        assert check(examination).found.startswith("it has run in the last")
+    examination.clock = lambda: time.time() + 3600
+    assert [check(examination).state for check in (care.recover_runs, care.snapshot_runs)] == ["broken", "warning"]
+
+
 def test_alarms_that_nobody_hears_of(deployment: Deployment, doctor: Doctor) -> None:
     sns = client(deployment, "sns")
     (heard,) = sns.list_subscriptions()["Subscriptions"]
@@ -255,6 +271,27 @@ def test_an_alarm_that_rings(doctor: Doctor, watch: Watch) -> None:
 
 
 # ── What can't be checked ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stack_that_is_not_there(deployment: Deployment) -> None:
+    found = list(examine(Examination(deployment.stack.connection, "nowhere")))
+    (broken,) = [each for each in found if each.state is State.BROKEN]
+    assert (broken.check, broken.found) == ("stack", "There is no stack 'nowhere' in us-east-1.")
+    assert {each.waits_for for each in found if each.state is State.NOT_CHECKED} == {"stack"}
+
+
+def test_credentials_that_aws_does_not_know(deployment: Deployment) -> None:
+    cloud = deployment.stack.cloud
+    connection = Connection(
+        region=cloud.region,
+        endpoint_url=cloud.endpoint_url,
+        access_key_id="AKIAIOSFODNN7EXAMPLE",
+        secret_access_key="nobody's",
+    )
+    found = {each.check: each for each in examine(Examination(connection, deployment.stack.name))}
+    assert found["credentials"].state is State.BROKEN
+    assert "AWS does not take the credentials" in found["credentials"].found
+    assert {name for name, each in found.items() if each.state is State.WELL} == {"clock"}
 
 
 @pytest.fixture
@@ -338,6 +375,13 @@ def test_nothing_is_tried_where_it_would_fail(deployment: Deployment, doctor: Do
     assert (trial["state"], trial["found"]) == ("not checked", "Not tried: the check 'rule' says why it would fail.")
     assert deployment.simulator.counts().calls == before
     doctor.mend(doctor.ill("rule"))
+
+
+def test_the_runbook_begins_with_commands_that_work(run: Run) -> None:
+    commands = runbook.commands_in(runbook.opening())
+    assert ["uv", "run", "imagescribe", "doctor", "--try"] in commands
+    for words in commands:
+        run(*words[3:], *(["--yes"] if "--try" in words else []))
 
 
 def test_whatever_was_broken_all_is_well_in_the_end(run: Run) -> None:
