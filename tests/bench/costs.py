@@ -15,28 +15,31 @@ RATES: Final = (5.0, 50.0, 500.0, 1000.0)  # calls a minute
 
 # Counted by `python -m tests.bench.speed requests`: requests for each image of a backlog, the limit known.
 COUNTED: Final[Mapping[str, float]] = {
-    "dynamodb UpdateItem": 4.40,
-    "dynamodb GetItem": 0.18,
-    "s3 GetObject": 1.0,
-    "s3 HeadObject": 1.02,
+    "dynamodb UpdateItem": 4.98,
+    "dynamodb DeleteItem": 0.02,
+    "dynamodb BatchGetItem": 0.35,
+    "s3 GetObject": 1.02,
+    "s3 HeadObject": 1.01,
     "s3 GetObjectTagging": 1.0,
     "s3 PutObjectTagging": 1.0,
     "presigned GetObject": 1.0,
-    "events PutEvents": 0.1,
-    "sqs ChangeMessageVisibilityBatch": 0.19,
+    "events PutEvents": 0.12,
+    "sqs ChangeMessageVisibilityBatch": 0.25,
 }
-INDEX_WRITES: Final = 4.0
-"""A new record is written to two indexes; `described` moves it from one partition of the index by status to another."""
-BILLED_SECONDS: Final = 0.58  # of Lambda for each image, by its row `backlog`: ten calls side by side
+INDEX_WRITES: Final = 5.0
+"""A new record is written to two indexes; `described` moves it from one partition of the index by status to another,
+and writes it to the index by description."""
+BILLED_SECONDS: Final = 0.76  # of Lambda for each image, by its row `backlog`: ten calls side by side
 
 # What an invocation asks for that has no start near for any of its batch, and how long it is billed.
 ROUND: Final[Mapping[str, float]] = {
-    "dynamodb GetItem": 1.0,
+    "dynamodb BatchGetItem": 1.0,
     "dynamodb UpdateItem": 1.0,
     "sqs ChangeMessageVisibilityBatch": 1.0,
     "sqs ReceiveMessage": 1.0,
 }
 ROUND_SECONDS: Final = 0.04
+ITEMS_READ: Final = 2.0  # of each image, by a BatchGetItem: its record and its content
 REQUEUE_REQUESTS: Final = 1.1  # a message that has gone round ten times is requeued, and ten are deleted at once
 REQUEUED_AFTER: Final = 10
 
@@ -44,10 +47,10 @@ BATCH: Final = 10
 CONCURRENCY: Final = 10
 CALL_SECONDS: Final = 4.0
 HORIZON_SECONDS: Final = 2.0  # ahead that a start is permitted
-# How far ahead images come back to the queue in order, in seconds: the least, for a call a second, and the most.
-MIN_LINE_SECONDS: Final = 120.0
-LINE_CALLS: Final = 120.0
-MAX_LINE_SECONDS: Final = 900.0
+LINE_SECONDS: Final = (
+    900.0  # ahead that images come back to the queue in order, and how much more often than they start
+)
+LINE_ROUNDS: Final = 2.0
 MAX_IN_FLIGHT: Final = 120_000  # messages that SQS lets be received and not yet deleted
 RETENTION_DAYS: Final = 14
 
@@ -99,8 +102,11 @@ class Cost:
 def cost(rate: float, images: int = IMAGES) -> Cost:
     """Work out the cost at a rate (calls a minute)."""
     minutes = images / rate
-    rounds = _rounds(rate, images)
-    away = rounds / BATCH
+    far, near = _rounds(rate, images)
+    # Those who come back in order come a few at a time where the rate is low, the others ten at a time.
+    together = min(BATCH, max(1.0, LINE_ROUNDS * rate / 60))
+    rounds, away = far + near, far / BATCH + near / together
+    items = ITEMS_READ * (1 + rounds)
     # At a low rate an invocation has one call or a few, since it doesn't wait for more.
     side_by_side = min(BATCH, max(1.0, rate / 60 * HORIZON_SECONDS))
     billed = max(BILLED_SECONDS, CALL_SECONDS / side_by_side)
@@ -112,25 +118,31 @@ def cost(rate: float, images: int = IMAGES) -> Cost:
         days=minutes / 60 / 24,
         rounds=rounds,
         lambda_usd=gb_seconds * USD["lambda GB-s"] + invocations * USD["lambda request"],
-        dynamodb_usd=images * (_dynamodb(COUNTED, INDEX_WRITES) + away * _dynamodb(ROUND, 0.0)),
+        dynamodb_usd=images
+        * (
+            _writes(COUNTED)
+            + INDEX_WRITES * USD["dynamodb write"]
+            + away * _writes(ROUND)
+            + items * USD["dynamodb read"]
+        ),
         others_usd=images * (_others(COUNTED) + EACH_USD + away * _others(ROUND) + requeues_usd),
     )
 
 
-def _rounds(rate: float, images: int) -> float:
-    """Return how often an image is deferred: on average it waits for half of the others."""
+def _rounds(rate: float, images: int) -> tuple[float, float]:
+    """Return how often an image is deferred behind the line and in it: on average it waits for half of the others."""
     a_second = rate / 60
-    longest = min(MAX_LINE_SECONDS, max(MIN_LINE_SECONDS, LINE_CALLS * a_second))
-    each_seconds = 0.75 * longest  # behind a line that is full, one comes back after half of its length to all of it
-    waiting_seconds = images / a_second / 2
+    each_seconds = (
+        0.75 * LINE_SECONDS
+    )  # behind a line that is full, one comes back after half of its length to all of it
+    waiting_seconds = max(0.0, images / a_second / 2 - LINE_SECONDS)
     # No more go round than invocations can take, or SQS lets be in flight.
     most_a_second = min(CONCURRENCY * BATCH / ROUND_SECONDS, MAX_IN_FLIGHT / each_seconds)
-    return min(waiting_seconds / each_seconds, most_a_second / a_second)
+    return min(waiting_seconds / each_seconds, most_a_second / a_second), LINE_ROUNDS
 
 
-def _dynamodb(requests: Mapping[str, float], index_writes: float) -> float:
-    writes = requests.get("dynamodb UpdateItem", 0) + requests.get("dynamodb DeleteItem", 0) + index_writes
-    return writes * USD["dynamodb write"] + requests.get("dynamodb GetItem", 0) * USD["dynamodb read"]
+def _writes(requests: Mapping[str, float]) -> float:
+    return (requests["dynamodb UpdateItem"] + requests.get("dynamodb DeleteItem", 0)) * USD["dynamodb write"]
 
 
 def _others(requests: Mapping[str, float]) -> float:

@@ -27,7 +27,7 @@ from tests import runbook
 from tests.aws_cli import aws_lines, run_aws
 from tests.certificates import CERTIFICATES
 from tests.factories import unique
-from tests.stack.conftest import Run
+from tests.stack.conftest import Run, Stacks
 from tests.stack.deployment import Deployment, events_client, iam_client, session_of
 from tests.stack.watch import Watch
 
@@ -210,7 +210,8 @@ def test_a_function_that_may_not_run_side_by_side(deployment: Deployment, doctor
 # ── What is asked for the prompt ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_key_that_the_endpoint_refuses(deployment: Deployment, doctor: Doctor) -> None:
+def test_a_key_that_the_endpoint_refuses(stacks: Stacks, deployment: Deployment, doctor: Doctor) -> None:
+    stacks.keys.add(WRONG_KEY)
     secret = deployment.outputs.api_key_secret_arn
     deployment.secretsmanager.put_secret_value(SecretId=secret, SecretString=WRONG_KEY)
     doctor.mend(doctor.ill("API key"), typed=deployment.stack.cloud.api_key)

@@ -38,7 +38,8 @@ def describe(deployment: Deployment, key: str, prompt: str) -> Uploaded:
     """Upload a picture that is described with a prompt, and wait until it is."""
     deployment.script(key, ScriptedAnswer(body=json.dumps([prompt])))
     upload = deployment.put(key, picture())
-    deployment.until_described(key)
+    # Where it overwrites another, the record is of that one at first.
+    deployment.until(lambda: (record := deployment.record(key)) and record["prompt"] == prompt, f"{prompt}: {key}")
     return upload
 
 

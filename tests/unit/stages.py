@@ -40,6 +40,10 @@ ENVIRONMENT = {
     "IMAGESCRIBE_BACKFILL_QUEUE_URL": "https://queues.invalid/backfill",
     "IMAGESCRIBE_JOBS_TABLE": "jobs",
     "IMAGESCRIBE_IMAGING_FUNCTION": "imaging",
+    "IMAGESCRIBE_BUCKET": "pictures",
+    "IMAGESCRIBE_WRITE_ANNOTATION": "false",
+    "IMAGESCRIBE_LABELS": "",
+    "IMAGESCRIBE_LABELS_KEY": "",
     "IMAGESCRIBE_EVENT_SOURCE_MAPPINGS": "mapping-1,mapping-2",
     "POWERTOOLS_SERVICE_NAME": "stack",
 }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imagescribe.aws.sqs import RECEIVES_BEFORE_REQUEUE
+from imagescribe.model.labels import TAG_KEY
 from imagescribe.query.snapshot import KEY
 from imagescribe.settings import Settings
 from tests import sam_template
@@ -110,6 +111,37 @@ def test_no_condition_on_a_set_of_values_is_met_by_a_request_without_any() -> No
 @pytest.mark.parametrize("action", ["dynamodb:BatchGetItem", "dynamodb:GetItem"])
 def test_the_describe_function_may_look_a_whole_batch_up(table: str, action: str) -> None:
     assert action in ALLOWED[f"DescribeRole.{table}"]["Action"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "sid"),
+    [
+        ("WritesTags", "WriteTheirTags"),
+        ("WritesAnnotation", "AnnotateThem"),
+        ("AnnotatesWithKmsKey", "EncryptAnnotations"),
+        ("HasLabelsKey", "ReadTheVocabulary"),
+    ],
+)
+def test_what_a_parameter_turns_on_is_permitted_only_then(condition: str, sid: str) -> None:
+    (switched,) = [
+        each["Fn::If"]
+        for each in inner(RESOURCES["DescribeRole"])
+        if isinstance(each, dict) and "Fn::If" in each and isinstance(each["Fn::If"][1], dict)
+        if each["Fn::If"][1].get("Sid") == sid
+    ]
+    assert switched[0] == condition
+    assert switched[2] == {"Ref": "AWS::NoValue"}
+
+
+def test_no_other_function_may_tag_or_annotate() -> None:
+    for action in ("s3:PutObjectTagging", "s3:PutObjectVersionTagging", "s3:PutObjectAnnotation"):
+        roles = {name.partition(".")[0] for name, each in ALLOWED.items() if action in as_list(each["Action"])}
+        assert roles == {"DescribeRole"}
+
+
+def test_the_tag_of_the_prompt_is_none_of_the_labels() -> None:
+    (rule,) = sam_template.load()["Rules"]["LabelsNeedTheirTag"]["Assertions"]
+    assert rule["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PromptTagKey"}, TAG_KEY]}]}
 
 
 def test_no_role_takes_a_policy_of_awss_or_sams() -> None:

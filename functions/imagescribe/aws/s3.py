@@ -18,13 +18,13 @@ from botocore.exceptions import ClientError
 from imagescribe.errors import OutOfTimeError
 from imagescribe.model.events import Upload
 from imagescribe.model.kinds import TAKEN, image_type, refusal
-from imagescribe.model.tags import TagState, merge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import TagTypeDef
 
     from imagescribe.model.events import ObjectEvent
+    from imagescribe.model.tags import OurTags, Tagging
 
 CLIENT_CONFIG: Final = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 
@@ -139,8 +139,8 @@ class Objects:
         """Return a URL that reads this object, for URL_LIFE_SECONDS. It is a secret while it lives."""
         return presigned_url(self._client, **_address(stored))
 
-    def tag(self, upload: Upload, key: str, value: str, deadline: float = inf) -> TagState | None:
-        """Set one tag and keep all others.
+    def tag(self, upload: Upload, ours: OurTags, deadline: float = inf) -> Tagging | None:
+        """Set our tags and keep all others.
 
         S3 replaces a tag set as a whole and has no conditional form of it, so the set is read right before it is
         written; if it can't be read it is not written, for that would erase it.
@@ -153,7 +153,7 @@ class Objects:
 
         Returns
         -------
-        TagState or None
+        Tagging or None
             None where the object is gone.
 
         Raises
@@ -164,21 +164,19 @@ class Objects:
         address = _address(upload)
         try:
             present = {tag["Key"]: tag["Value"] for tag in self._client.get_object_tagging(**address)["TagSet"]}
-            tags = merge(present, key, value)
-            if tags is None:
-                return TagState.FULL
-            if tags != present:
+            tagging = ours.among(present)
+            if tagging.tags != present:
                 if self._clock() > deadline:
                     raise OutOfTimeError("the invocation was over before the tag could be written")
-                tag_set: list[TagTypeDef] = [{"Key": name, "Value": text} for name, text in tags.items()]
+                tag_set: list[TagTypeDef] = [{"Key": name, "Value": text} for name, text in tagging.tags.items()]
                 self._client.put_object_tagging(**address, Tagging={"TagSet": tag_set})
         except ClientError as error:
             if error_code(error) in _MISSING:
                 return None
             if error_code(error) == "AccessDenied":
-                return TagState.DENIED
+                return ours.denied()
             raise
-        return TagState.WRITTEN
+        return tagging
 
 
 def presigned_url(client: S3Client, **address: str) -> str:

@@ -80,6 +80,7 @@ class Api:
             status=asked.status,
             day=asked.day,
             described_since_ms=moment(asked.described_since, "described_since"),
+            label=asked.label.lower(),
             after=asked.after,
             limit=asked.limit,
         )

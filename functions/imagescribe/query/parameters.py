@@ -62,6 +62,7 @@ class ListParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     described_since: Annotated[
         Moment, Meta(description="Only what was described since; oldest first. A day or a time.")
     ] = ""
+    label: Annotated[str, Meta(max_length=64, description="Only images that have this label.")] = ""
     limit: Limit = 20
     after: Cursor = ""
 

@@ -7,10 +7,10 @@ late or came twice never overwrites a newer one, and what was described meanwhil
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, update_if
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from imagescribe.model.events import ObjectEvent, Upload
     from imagescribe.model.outcomes import Deferred
     from imagescribe.model.tags import TagState
+
+
+_OF_AN_OUTCOME: Final = (
+    *("prompt", "model", "rendered_from", "labels", "tags", "annotation"),
+    *("error", "described_at", "waiting_until"),
+)
+"""What goes when an image comes to another status. Its `label_tags` stay: they tell our tags from a person's."""
 
 
 class Status(StrEnum):
@@ -55,6 +62,7 @@ class AlreadyFinal:
     prompt: str | None
     error: str | None
     model: str | None = None
+    labels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,13 @@ type Standing = Opened | AlreadyFinal | Stale
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a record says of the event that it was written for."""
+    """What a record says of the event that it was written for.
+
+    Attributes
+    ----------
+    label_tags
+        The tags of labels that were written onto the object, as they were written.
+    """
 
     status: Status
     sequencer: str
@@ -77,6 +91,8 @@ class Record:
     error: str | None
     attempts: int
     model: str | None = None
+    labels: frozenset[str] = frozenset()
+    label_tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -90,6 +106,8 @@ class Record:
             error=item.get("error"),
             attempts=int(item.get("attempts", 0)),
             model=item.get("model"),
+            labels=frozenset(item.get("labels") or ()),
+            label_tags=item.get("label_tags") or {},
         )
 
     def standing(self, upload: Upload) -> Standing | None:
@@ -105,7 +123,7 @@ class Record:
             case Status.WAITING | Status.DESCRIBING:
                 return Opened(self.attempts)
             case Status.DESCRIBED | Status.REJECTED | Status.SKIPPED:
-                return AlreadyFinal(self.status, self.prompt, self.error, self.model)
+                return AlreadyFinal(self.status, self.prompt, self.error, self.model, self.labels)
 
 
 class Catalog:
@@ -158,11 +176,19 @@ class Catalog:
         *,
         model: str | None = None,
         rendered_from: str | None = None,
+        labels: Set[str] = frozenset(),
+        label_tags: Mapping[str, str] | None = None,
+        annotation: TagState | None = None,
     ) -> str | None:
         """Record a prompt, the model that wrote it and what of, and return the prompt that stands then.
 
         That is another where the record became a newer upload's meanwhile, and None where that one is not described
         yet or the record was removed with its object.
+
+        Parameters
+        ----------
+        label_tags
+            The tags of labels that are ours on the object now; None where the record has them already.
         """
         state = self._state(
             Status.DESCRIBED,
@@ -170,14 +196,41 @@ class Catalog:
             prompt=prompt,
             model=model,
             rendered_from=rendered_from,
+            labels=labels or None,  # there is no empty set
             tags=tags,
+            annotation=annotation,
             described_at=described_at,
+            **({} if label_tags is None else {"label_tags": dict(label_tags)}),
         )
         try:
             self._write(upload, state)
         except ConditionFailedError as failed:
             return failed.item.get("prompt")
         return prompt
+
+    def relabel(
+        self, upload: Upload, updated_at: str, labels: Set[str], label_tags: Mapping[str, str] | None = None
+    ) -> bool:
+        """Record other labels of a prompt. False where the record is not as it was when it was read.
+
+        Parameters
+        ----------
+        updated_at
+            When the record was last written, which this does not change: the image was not described anew.
+        """
+        try:
+            update_if(
+                self._client,
+                self._table,
+                {"image": upload.image},
+                values={"labels": labels or None} | ({} if label_tags is None else {"label_tags": dict(label_tags)}),
+                condition="sequencer = :sequencer AND updated_at = :updated_at",
+                operands={":sequencer": upload.sequencer, ":updated_at": updated_at},
+                returns_item=False,
+            )
+        except ConditionFailedError:
+            return False
+        return True
 
     def remove(self, event: ObjectEvent) -> bool:
         """Take out the record of an object that is gone, unless it is of a newer event; say whether there was one."""
@@ -221,8 +274,8 @@ class Catalog:
         until = iso_utc(waiting.until)
         return self._state(Status.WAITING, attempts, error=waiting.why, waiting_until=until)
 
-    def _state(self, status: Status, attempts: int | None, **outcome: str | None) -> dict[str, Any]:
-        nothing = dict.fromkeys(("prompt", "model", "rendered_from", "tags", "error", "described_at", "waiting_until"))
+    def _state(self, status: Status, attempts: int | None, **outcome: Any) -> dict[str, Any]:
+        nothing = dict.fromkeys(_OF_AN_OUTCOME)
         counted = {} if attempts is None else {"attempts": attempts}
         now = iso_utc(self._clock())
         # The key of index `by-described`, which has what is described now and nothing else.

@@ -107,10 +107,16 @@ class InFlight(Unlimited):
 
 
 class Spurious:
-    """Refuses a share of the calls, or those with some numbers, whatever the limit behind it says."""
+    """Refuses a share of the calls, or those with some numbers, whatever the limit behind it says.
 
-    def __init__(self, limit: Limit, numbers: Set[int], share: float, chance: random.Random) -> None:
+    It tells a reset so many seconds ahead (0: none).
+    """
+
+    def __init__(
+        self, limit: Limit, numbers: Set[int], share: float, chance: random.Random, resets_in: float = 0.0
+    ) -> None:
         self.limit, self.numbers, self.share, self.chance = limit, numbers, share, chance
+        self.resets_in = resets_in
         self.per_second = limit.per_second
         self.calls = 0
 
@@ -124,4 +130,4 @@ class Spurious:
         self.limit.end()
 
     def reset_at(self, now: float) -> float | None:
-        return None
+        return now + self.resets_in if self.resets_in else None

@@ -38,6 +38,7 @@ class Scenario:
     changes: bool = False
     invocations: int = 10
     spurious: float = 0.0
+    resets_in: float = 0.0  # s, as those refusals tell
     copies: int = 0
     jitter: float = 0.01
     min_share: float = 0.0
@@ -50,7 +51,7 @@ class Scenario:
         kind = "" if self.kind == "none" else f" {self.kind}" if isinstance(self.kind, str) else f" b{self.kind:g}"
         parts = [limit + kind, f"{self.pictures}"]
         parts += ["known"] * self.known + [f"{self.copies} copies"] * bool(self.copies)
-        parts += [f"{self.spurious:.0%} spurious"] * bool(self.spurious)
+        parts += [f"{self.spurious:.0%} spurious"] * bool(self.spurious) + ["told"] * bool(self.resets_in)
         parts += [f"{1000 * self.jitter:.0f} ms"] * (self.jitter != 0.01)
         return ", ".join(parts)
 
@@ -97,6 +98,7 @@ OTHERS = [
     Scenario("none", NO_LIMIT, 1000, min_share=0.90, max_refused=0.05),
     Scenario(1, 600, 1000, spurious=0.1, min_share=0.40),
     Scenario("none", NO_LIMIT, 200, spurious=0.1),
+    Scenario(1, 600, 1000, spurious=0.1, resets_in=1.0),
     Scenario(1, 600, 300, known=True, copies=30, min_share=0.93),
     Scenario(1, 600, 300, known=True, copies=600, min_share=0.90),
 ]
@@ -147,7 +149,7 @@ def _limit(scenario: Scenario, chance: random.Random) -> Limit:
             limit = TokenBucket(per_second, seconds, 2.0 if seconds >= 1 else 1.0)
         case _:
             limit = Strict(per_second)
-    return Spurious(limit, set(), scenario.spurious, chance) if scenario.spurious else limit
+    return Spurious(limit, set(), scenario.spurious, chance, scenario.resets_in) if scenario.spurious else limit
 
 
 def _figures(world: World, scenario: Scenario, requests: int, began: float) -> Figures:

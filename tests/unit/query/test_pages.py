@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imagescribe.model.tags import TagState
 from imagescribe.query import cursors, pages
 from imagescribe.query.errors import BusyError, QueryError
 from imagescribe.stores.catalog import Status
@@ -21,7 +22,8 @@ def fill(library: Library) -> None:
         upload = library.upload(f"{'ab'[number % 2]}/{number:02}.png", uploaded_at=SAME)
         match number % 3:
             case 0:
-                library.catalog.describe(upload, SAME, "a boat", "written", 0)  # type: ignore[arg-type]
+                labels = {"boat"} | ({"even"} if number % 2 == 0 else set())
+                library.catalog.describe(upload, SAME, "a boat", TagState.WRITTEN, 0, labels=labels)
             case 1:
                 library.catalog.give_up(upload, Status.SKIPPED, "empty", 0)
     library.upload("a/early.png", uploaded_at="2026-11-01T23:59:59.999Z")
@@ -50,6 +52,11 @@ QUESTIONS: list[dict[str, Any]] = [
     {"day": date(2026, 11, 2), "status": Status.DESCRIBING},
     {"described_since_ms": 0},
     {"described_since_ms": 0, "prefix": "a/"},
+    {"label": "boat"},
+    {"label": "even", "prefix": "a/"},
+    {"label": "boat", "status": Status.DESCRIBED},
+    {"label": "boat", "day": date(2026, 11, 2), "prefix": "b/"},
+    {"label": "boat", "described_since_ms": 0},
 ]
 
 
@@ -71,6 +78,28 @@ def test_a_day_has_no_image_of_the_days_beside_it(library: Library) -> None:
     assert len(keys) == 12
     assert "a/early.png" not in keys
     assert "a/late.png" not in keys
+
+
+def test_only_images_that_have_a_label_are_listed_by_it(library: Library) -> None:
+    fill(library)
+    assert len(all_pages(library, 2, label="boat")) == 4
+    assert all_pages(library, 2, label="even") == ["a/00.png", "a/06.png"]
+    assert all_pages(library, 2, label="eve") == []
+    assert all_pages(library, 2, label="boat", status=Status.SKIPPED) == []
+
+
+def test_a_rare_label_is_looked_for_no_further_than_a_request_may_look(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MAX_EXAMINED", 3)
+    monkeypatch.setattr(pages, "BATCH_GET_LIMIT", 3)
+    fill(library)
+    first = library.pages.page(label="none", limit=10)
+    assert first.records == []
+    assert first.more
+    assert [record.key for record in library.pages.page(label="boat", limit=0).records] == all_pages(
+        library, 10, label="boat"
+    )
 
 
 def test_no_request_looks_through_more_than_it_may(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,8 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "described_at": None,
         "waiting_until": None,
         "rendered_from": None,
+        "labels": None,
+        "annotation": None,
     }
 
 
@@ -249,7 +251,7 @@ steps = st.tuples(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(st.lists(steps, min_size=1, max_size=12))
 @example([("006AE85494", "begin"), ("006AE85494", "describe"), ("006AE854", "begin"), ("006AE854", "describe")])
 def test_in_whatever_order_events_come_the_record_never_goes_back(
