@@ -38,12 +38,12 @@ from imagescribe_ops.commands.story import styled
 from imagescribe_ops.display import Steps, print_json, print_record
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
-from imagescribe_ops.local.deploy import TEMPLATE
 from imagescribe_ops.local.pictures import samples, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
 from imagescribe_ops.local.state import LocalState
 from imagescribe_ops.logs import Logs
+from imagescribe_ops.project import TEMPLATE
 from imagescribe_ops.stack import DEFAULT_STACK
 from imagescribe_ops.template import constraint_broken, parameter_definitions
 

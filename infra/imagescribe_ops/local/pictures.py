@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imagescribe.model.kinds import image_type
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.local.tools import PROJECT_DIRECTORY
+from imagescribe_ops.project import PROJECT_DIRECTORY
 
 SAMPLES = PROJECT_DIRECTORY / "events" / "samples" / "samples.json"
 

@@ -11,9 +11,7 @@ from tempfile import TemporaryFile
 
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Child
-
-PROJECT_DIRECTORY = Path(__file__).resolve().parents[3]
-"""The checkout that this package runs from: template, functions and locked tools are found in it."""
+from imagescribe_ops.project import PROJECT_DIRECTORY
 
 SYNC_SECONDS = 300.0
 """A first run downloads about 60 MB for the SAM CLI."""
