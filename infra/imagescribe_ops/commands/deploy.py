@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from imagescribe_ops.commands.base import (
@@ -22,25 +19,28 @@ from imagescribe_ops.commands.base import (
     StackOption,
     StackOptions,
     app,
-    complain,
     program,
 )
+from imagescribe_ops.commands.telling import told
 from imagescribe_ops.deployment.asking import ask
 from imagescribe_ops.deployment.build import build
 from imagescribe_ops.deployment.changes import Changes
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal, Standing
+from imagescribe_ops.deployment.cloudformation import (
+    CloudFormation,
+    Proposal,
+    Standing,
+    check_deployable,
+    check_ours,
+)
 from imagescribe_ops.deployment.existing_bucket import check_bucket
 from imagescribe_ops.deployment.package import package
 from imagescribe_ops.deployment.parameters import ParameterError, defaults, read_pairs
 from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.local.processes import Interrupted, interruptible
+from imagescribe_ops.local.processes import Interrupted
 from imagescribe_ops.project import TEMPLATE
 from imagescribe_ops.stack import DEFAULT_STACK, Connection
 from imagescribe_ops.template import parameter_definitions
-
-SIGN = "LedgerTableName"
-"""An output that every ImageScribe stack has."""
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -81,11 +81,12 @@ def deploy(
         raise typer.BadParameter(str(error), param_hint="--parameter") from None
     if guided and not sys.stdin.isatty():
         raise typer.BadParameter("needs a terminal; give each by --parameter instead", param_hint="--guided")
-    with _told(options) as steps, TemporaryDirectory(prefix="imagescribe-deploy-") as directory:
+    with told(options) as steps, TemporaryDirectory(prefix="imagescribe-deploy-") as directory:
         connection = options.connection()
         cloudformation = CloudFormation(connection, stack)
         standing = cloudformation.standing()
-        _check_standing(standing, stack)
+        check_ours(standing, stack)
+        check_deployable(standing, stack)
         values = defaults(definitions)
         now = values | {name: value for name, value in standing.parameters.items() if name in values}
         if guided:
@@ -113,34 +114,6 @@ def deploy(
             _carry_out(cloudformation, proposal, stack, steps)
         after = cloudformation.standing() if agreed or not proposal else standing
     _tell(options, proposal, after, deployed=bool(proposal and agreed))
-
-
-@contextmanager
-def _told(options: StackOptions) -> Iterator[Steps]:
-    """Tell an error with the options that lead to the stack, and an interruption in a sentence."""
-    steps = Steps()
-    try:
-        with steps, interruptible():
-            yield steps
-    except OperationError as error:
-        complain(error, str(options))
-        raise typer.Exit(1) from error
-    except Interrupted as interrupted:
-        steps.say("Stopped; nothing was changed.")
-        raise typer.Exit(128 + interrupted.signal_number) from None
-
-
-def _check_standing(standing: Standing, stack: str) -> None:
-    if standing.is_broken:
-        raise OperationError(
-            f"The stack {stack} is {standing.status}, and nothing can be deployed over that.",
-            "Take it away with `imagescribe destroy`, which says what stays; then deploy again.",
-        )
-    if standing.exists and not standing.is_left_over and SIGN not in standing.outputs:
-        raise OperationError(
-            f"There is a stack {stack} already, and it is not ImageScribe's: all that it has would go.",
-            "Give this one another name with --stack.",
-        )
 
 
 def _agreed(
@@ -199,15 +172,11 @@ def _show(proposal: Proposal, stack: str, connection: Connection) -> None:
 
 def show_changes(console: Console, changes: Changes) -> None:
     """Print what changes: parameters, resources, and what is lost, last and loud."""
-    parameters = Table.grid(padding=(0, 2))
     for name, (before, after) in changes.parameters.items():
         was = "" if before is None else f"{before or '(nothing)'} → "
-        parameters.add_row("  parameter", name, shown(was + (after or "(nothing)")))
-    console.print(parameters)
-    table = Table.grid(padding=(0, 2))
-    for action, name, kind, what in changes.lines():
-        table.add_row(f"  {action}", shown(name), shown(kind, "dim"), shown(what))
-    console.print(table)
+        console.print(shown(f"  parameter   {name}: {was}{after or '(nothing)'}"))
+    for action, what in changes.lines():
+        console.print(shown(f"  {action:10}  {what}"))
     for loss in changes.losses:
         console.print()
         console.print(Text.assemble(("  LOSS  ", "bold white on red"), " ", (safe(loss.warning()), "bold red")))

@@ -152,7 +152,7 @@ def _check(name: str, value: str, option: str) -> None:
         raise typer.BadParameter(
             f"an endpoint on {urlsplit(value).hostname} cannot fetch pictures from this machine's 127.0.0.1, so it "
             "would describe none. What works is an endpoint that runs on this machine, such as "
-            "http://127.0.0.1:8080/describe; for the real one, deploy to AWS with `sam deploy --guided`",
+            "http://127.0.0.1:8080/describe; for the real one, deploy to AWS with `imagescribe deploy --guided`",
             param_hint=option,
         )
 

@@ -119,7 +119,7 @@ class Change:
     @property
     def kind(self) -> str:
         """What it is, in a word where there is one."""
-        return _KINDS.get(self.resource_type, self.resource_type)
+        return kind_of(self.resource_type)
 
     @property
     def loses_data(self) -> bool:
@@ -142,11 +142,11 @@ class Change:
         because = f" This comes of {', '.join(self.parameters)}." if self.parameters else ""
         return f"{'; '.join(parts)}.{because} {fate[self.is_kept]}".strip()
 
-    def line(self) -> tuple[str, str, str, str]:
-        """Return it as columns: what happens, to what, which kind that is, and what of it."""
-        what = ", ".join(_words(each) for each in self.properties)
+    def what(self) -> str:
+        """Return what of it changes, and the parameters that it changes for."""
+        words = ", ".join(_words(each) for each in self.properties)
         because = f"({', '.join(self.parameters)})" if self.parameters else ""
-        return self.action, self.name, self.kind, " ".join(filter(None, (what, because)))
+        return " ".join(filter(None, (words, because)))
 
     def as_json(self) -> dict[str, object]:
         """Return it for ``--json``."""
@@ -179,16 +179,20 @@ class Changes:
         """What loses data."""
         return [change for change in self.resources if change.loses_data]
 
-    def lines(self) -> list[tuple[str, str, str, str]]:
-        """Return all that is no loss, in the order in which it matters; many additions are counted by their kind."""
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what happens, and to what, of all that loses nothing; what is alike is told in one line."""
         rest = [change for change in self.resources if not change.loses_data]
-        added = [change for change in rest if change.action is Action.ADD]
-        lines: list[tuple[str, str, str, str]] = []
-        for action in Action:
-            if action is Action.ADD and len(added) > MAX_LISTED:
-                lines.append((action, f"{len(added)} resources", "", counted(change.kind for change in added)))
-            else:
-                lines += [change.line() for change in rest if change.action is action]
+        follow = [change for change in rest if change.action in {Action.MAY_REPLACE, Action.MAY_CHANGE}]
+        alike: dict[tuple[Action, str, str], list[Change]] = {}
+        for action in (Action.REPLACE, Action.REMOVE, Action.ADD, Action.CHANGE):
+            these = [change for change in rest if change.action is action]
+            many = action is Action.ADD and len(these) > MAX_LISTED
+            for change in these:
+                alike.setdefault((action, "" if many else change.kind, change.what()), []).append(change)
+        lines = [(str(action), _told(kind, what, changes)) for (action, kind, what), changes in alike.items()]
+        if follow:
+            kinds = counted(change.kind for change in follow)
+            lines.append(("may follow", f"{kinds}, which refer to what changes; none holds data"))
         return lines
 
     def as_json(self) -> dict[str, object]:
@@ -199,6 +203,11 @@ class Changes:
         }
 
 
+def kind_of(resource_type: str) -> str:
+    """Return a word for a type of CloudFormation's, or the type itself."""
+    return _KINDS.get(resource_type, resource_type)
+
+
 def counted(kinds: Iterable[str]) -> str:
     """Count things by their kind, such as ``3 tables, 1 rule and 12 others``; those without a word are the others."""
     counts = Counter(kind if kind in _KINDS.values() else "" for kind in kinds)
@@ -207,6 +216,13 @@ def counted(kinds: Iterable[str]) -> str:
     if others:
         words.append(f"{others} other{'s' * (others > 1)}")
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
+
+
+def _told(kind: str, what: str, changes: Sequence[Change]) -> str:
+    if not kind:
+        return counted(change.kind for change in changes)
+    names = ", ".join(change.name for change in changes)
+    return f"{names} ({kind if len(changes) == 1 else _plural(kind)})" + (f": {what}" if what else "")
 
 
 def changed_parameters(before: Mapping[str, str] | None, after: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:

@@ -21,6 +21,9 @@ FIRST_LOOKS_SECONDS, LOOK_SECONDS = 0.5, 3.0
 MAX_SHOWN = 5
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+SIGN = "LedgerTableName"
+"""An output that every stack of ImageScribe has."""
+
 REVIEWED = "REVIEW_IN_PROGRESS"
 """A stack that has a change set and nothing else."""
 
@@ -84,6 +87,36 @@ class Proposal:
         return self.stack_id.split(":")[4]
 
 
+def check_ours(standing: Standing, stack: str) -> None:
+    """Refuse a stack that is something else's.
+
+    Raises
+    ------
+    OperationError
+        It is.
+    """
+    empty = standing.is_left_over or standing.is_broken
+    if standing.exists and not empty and SIGN not in standing.outputs:
+        raise OperationError(
+            f"The stack {stack} is not one of ImageScribe's, and would lose all that it has.",
+            "Name another with --stack.",
+        )
+
+
+def check_deployable(standing: Standing, stack: str) -> None:
+    """Refuse a stack that no deployment can mend; see `check_ours`."""
+    if standing.is_broken:
+        raise OperationError(
+            f"The stack {stack} is {standing.status}, and nothing can be deployed over that.",
+            "Take it away with `imagescribe destroy`, which says what stays; then deploy again.",
+        )
+    if standing.status == "UPDATE_ROLLBACK_FAILED":
+        raise OperationError(
+            f"The stack {stack} could not go back after a deployment that failed ({standing.status}).",
+            f"Run `aws cloudformation continue-update-rollback --stack-name {stack}`; then try again.",
+        )
+
+
 class CloudFormation:
     """One stack.
 
@@ -119,11 +152,6 @@ class CloudFormation:
             raise OperationError(
                 f"The stack {self._stack} is being changed already ({status}).",
                 "Wait until that is done, then try again.",
-            )
-        if status == "UPDATE_ROLLBACK_FAILED":
-            raise OperationError(
-                f"The stack {self._stack} could not go back after a deployment that failed ({status}).",
-                f"Run `aws cloudformation continue-update-rollback --stack-name {self._stack}`; then try again.",
             )
         return Standing(
             status,
@@ -205,7 +233,7 @@ class CloudFormation:
         status = self._until_still(proposal.stack_id, seen, report, len(proposal.changes.resources))
         if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return
-        raise self._failure(proposal.stack_id, seen, status)
+        raise self._failure(proposal.stack_id, seen, status, "deploy")
 
     def delete(self, report: Report) -> None:
         """Delete the stack and return when it is gone; what its template retains stays.
@@ -223,7 +251,7 @@ class CloudFormation:
             self._client.delete_stack(StackName=stack_id)
         status = self._until_still(stack_id, seen, report, 0)
         if status != "DELETE_COMPLETE":
-            raise self._failure(stack_id, seen, status)
+            raise self._failure(stack_id, seen, status, "destroy")
 
     # Inside
 
@@ -272,7 +300,7 @@ class CloudFormation:
                 done.add(event["LogicalResourceId"])
         return f"{len(done)} of {total} resources, {newest}" if total else f"{len(done)} resources, {newest}"
 
-    def _failure(self, stack_id: str, seen: frozenset[str], status: str) -> OperationError:
+    def _failure(self, stack_id: str, seen: frozenset[str], status: str, command: str) -> OperationError:
         with readable_errors():
             found = failures(stack_id, self._events, seen)
         after: dict[str, str] = {
@@ -283,7 +311,7 @@ class CloudFormation:
         }
         reasons = "\n".join(str(each) for each in found[:MAX_SHOWN])
         end = f"The stack {self._stack} ended as {status}. {after.get(status, '')}".rstrip()
-        return OperationError(end + f"\n{reasons}" * bool(found), advice(found))
+        return OperationError(end + f"\n{reasons}" * bool(found), advice(found, command))
 
 
 def _refused(reason: str) -> OperationError:

@@ -16,17 +16,17 @@ NESTED: Final = "AWS::CloudFormation::Stack"
 _ADVICE: Final = (
     (
         r"not authorized|access ?denied|UnauthorizedOperation",
-        "Deploy with credentials that may do this, or ask for the permission; then run `imagescribe deploy` again.",
+        "Deploy with credentials that may do this, or ask for the permission; then run `imagescribe {command}` again.",
     ),
     (
         r"already exists|AlreadyExists|NameInUse",
         "Something of this name is there already: delete it if nothing uses it, or give the stack another name with "
-        "--stack; then run `imagescribe deploy` again.",
+        "--stack; then run `imagescribe {command}` again.",
     ),
     (
         r"LimitExceeded|limit exceeded|quota|TooMany|maximum number",
         "The account has reached a limit: delete what is not used, or ask for more in AWS's Service Quotas; then run "
-        "`imagescribe deploy` again.",
+        "`imagescribe {command}` again.",
     ),
     (
         r"concurren",
@@ -36,10 +36,15 @@ _ADVICE: Final = (
     (
         r"kms|key policy",
         "Look at the KMS key: that it is there, enabled, in this region, and that its policy lets the stack use it "
-        "(SECURITY.md says how); then run `imagescribe deploy` again.",
+        "(SECURITY.md says how); then run `imagescribe {command}` again.",
     ),
-    (r"rate exceeded|throttl", "AWS was asked too much at a time: wait a minute, then run `imagescribe deploy` again."),
+    (
+        r"rate exceeded|throttl",
+        "AWS was asked too much: wait a minute, then run `imagescribe {command}` again.",
+    ),
 )
+
+_OTHERWISE: Final = "Mend what the reason says, then run `imagescribe {command}` again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,8 @@ def _failure(event: Event, reason: str) -> Failure:
     return Failure(event["LogicalResourceId"], event["ResourceType"], reason or event["ResourceStatus"])
 
 
-def advice(found: Sequence[Failure]) -> str:
-    """Say what to do about it."""
+def advice(found: Sequence[Failure], command: str = "deploy") -> str:
+    """Say what to do about it; the command is what failed."""
     reasons = " ".join(failure.reason for failure in found[:1])
-    return next(
-        (words for pattern, words in _ADVICE if re.search(pattern, reasons, re.IGNORECASE)),
-        "Mend what the reason says, then run `imagescribe deploy` again.",
-    )
+    words = next((words for pattern, words in _ADVICE if re.search(pattern, reasons, re.IGNORECASE)), _OTHERWISE)
+    return words.format(command=command)

@@ -282,7 +282,7 @@ class LocalCloud:
             ) from error
         all_outputs = read_outputs(self.connection, stack)
         outputs = StackOutputs.of_outputs(all_outputs, stack)
-        _restate_concurrency(self.connection, outputs.describe_function_name)
+        restate_concurrency(self.connection, outputs.describe_function_name)
         if self._describe_url is None:
             set_api_key(self.connection, outputs.api_key_secret_arn, self.api_key)
         return LocalStack(name=stack, outputs=outputs, all_outputs=all_outputs, cloud=self)
@@ -312,7 +312,7 @@ class LocalCloud:
         self._stacks.add(stack)
 
 
-def _restate_concurrency(connection: Connection, function_name: str) -> None:
+def restate_concurrency(connection: Connection, function_name: str) -> None:
     """Set the concurrency of a function's queue once more, as a number.
 
     The emulator keeps a number that comes from a template's parameter as text, which its poller then fails to compare.
