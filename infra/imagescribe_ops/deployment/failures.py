@@ -86,9 +86,9 @@ def failures(stack_id: str, events_of: EventsOf, seen: frozenset[str] = frozense
     for event in reversed(failed):
         reason = event.get("ResourceStatusReason", "")
         physical_id = event.get("PhysicalResourceId", "")
-        if event["ResourceType"] == NESTED:
-            if physical_id == stack_id or not physical_id or physical_id in nested:
-                continue
+        if physical_id == stack_id or physical_id in nested:
+            continue
+        if event["ResourceType"] == NESTED and physical_id:
             nested.add(physical_id)
             found += failures(physical_id, events_of, seen) or [_failure(event, reason)]
         elif not re.search(r"cancelled", reason):  # since another one failed
