@@ -16,7 +16,7 @@ import yaml
 from imagescribe_ops.deployment.sam import run, sam
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.tools import Tool, tool_binaries
-from imagescribe_ops.project import CACHE_DIRECTORY, PROJECT_DIRECTORY, TEMPLATE
+from imagescribe_ops.project import CACHE_DIRECTORY, IS_INSTALLED, MISSING_ADVICE, PROJECT_DIRECTORY, TEMPLATE
 
 BUILD_SECONDS = 300.0
 COMPILE_SECONDS = 60.0
@@ -59,7 +59,7 @@ def build(
         The template is missing, or the build failed; what SAM or Python said is in the message.
     """
     if not template.is_file():
-        raise OperationError(f"{template} is missing.", "Run `imagescribe` from a checkout of the project.")
+        raise OperationError(f"{template} is missing.", MISSING_ADVICE)
     with _build_lock():
         # `sam build` keeps what it knows of earlier builds beside the build directory, so that has to be the same one
         # each time; the next build empties it, so what is to be deployed is copied away.
@@ -152,7 +152,13 @@ def _compile(built: _Built, directory: Path) -> None:
 
 @contextmanager
 def _build_lock() -> Iterator[None]:
-    CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    try:
+        CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperationError(
+            f"The folder for what is built, {CACHE_DIRECTORY}, can't be made: {error.strerror}.",
+            "Set XDG_CACHE_HOME to a folder that you may write to." if IS_INSTALLED else "Look at its permissions.",
+        ) from error
     with (CACHE_DIRECTORY / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, however this process ends
         yield

@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Child
-from imagescribe_ops.project import PROJECT_DIRECTORY
+from imagescribe_ops.project import CACHE_DIRECTORY, IS_INSTALLED, MISSING_ADVICE, PROJECT_DIRECTORY
 
 SYNC_SECONDS = 300.0
 """A first run downloads about 60 MB for the SAM CLI."""
@@ -38,7 +39,10 @@ def find_uv() -> str:
             return candidate
     found = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.base_prefix) / "bin"))
     if not found:
-        raise OperationError("uv was not found.", "Install it with `pip install uv`, and run this by `uv run`.")
+        raise OperationError(
+            "uv was not found, which brings the SAM CLI and the emulator of AWS.",
+            "Install it with `pip install uv`, then try again.",
+        )
     return found
 
 
@@ -53,13 +57,25 @@ def tool_binaries(tool: Tool) -> Path:
         The environment could not be made (no network, say).
     """
     project = PROJECT_DIRECTORY / "infra" / "tools" / tool
-    if not (project / "uv.lock").is_file():
-        raise OperationError(
-            f"{project} is missing.", "Run `imagescribe` from a checkout of the project: `uv run imagescribe …`."
-        )
+    lock = project / "uv.lock"
+    if not lock.is_file():
+        raise OperationError(f"{lock} is missing.", MISSING_ADVICE)
     # Of uv's own settings these would move the environment or choose another Python than the project says.
-    ignored = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PROJECT", "UV_WORKING_DIR", "UV_NO_SYNC", "UV_FROZEN"}
+    ignored = {
+        "VIRTUAL_ENV",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_PROJECT",
+        "UV_WORKING_DIR",
+        "UV_NO_SYNC",
+        "UV_FROZEN",
+        "UV_PYTHON",
+    }
+    place = project / ".venv"
     environment = {name: value for name, value in os.environ.items() if name not in ignored}
+    if IS_INSTALLED:
+        # Beside the installed files nothing is written; each version of the tool has its place, whoever installed it.
+        place = CACHE_DIRECTORY / "tools" / f"{tool}-{sha256(lock.read_bytes()).hexdigest()[:12]}"
+        environment["UV_PROJECT_ENVIRONMENT"] = str(place)
     with TemporaryFile() as log:
         command = [find_uv(), "sync", "--project", str(project), "--locked", "--no-progress"]
         with Child(command, environment=environment, output=log) as sync:
@@ -75,4 +91,4 @@ def tool_binaries(tool: Tool) -> Path:
                 f"Installing {tool} failed:\n{log.read().decode(errors='replace').strip()}",
                 f"Check the network and try again, or run `uv sync --project {project} --locked` yourself.",
             )
-    return project / ".venv" / "bin"
+    return place / "bin"
