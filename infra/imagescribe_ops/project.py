@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from imagescribe_ops.errors import OperationError
+
 _CARRIED = Path(__file__).resolve().with_name("project_files")
 
 IS_INSTALLED = _CARRIED.is_dir()
@@ -21,9 +23,7 @@ PROJECT_DIRECTORY = _CARRIED if IS_INSTALLED else Path(__file__).resolve().paren
 TEMPLATE = PROJECT_DIRECTORY / "template.yaml"
 
 
-MISSING_ADVICE = (
-    "Install `imagescribe` again." if IS_INSTALLED else "Check the project out again."
-)
+MISSING_ADVICE = "Install `imagescribe` again." if IS_INSTALLED else "Check the project out again."
 """What to do where one of the project's files is missing."""
 
 
@@ -37,3 +37,21 @@ def _user_cache() -> Path:
 
 CACHE_DIRECTORY = _user_cache() if IS_INSTALLED else PROJECT_DIRECTORY / ".aws-sam" / "imagescribe"
 """What builds share: `sam build`'s cache of unpacked requirements, and the lock that keeps builds apart."""
+
+
+def cache_directory() -> Path:
+    """Return the cache directory, made if it was not there.
+
+    Raises
+    ------
+    OperationError
+        It can't be made.
+    """
+    try:
+        CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperationError(
+            f"The folder for what is built, {CACHE_DIRECTORY}, can't be made: {error.strerror}.",
+            "Set XDG_CACHE_HOME to a folder that you may write to." if IS_INSTALLED else "Look at its permissions.",
+        ) from error
+    return CACHE_DIRECTORY

@@ -16,7 +16,7 @@ import yaml
 from imagescribe_ops.deployment.sam import run, sam
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.tools import Tool, tool_binaries
-from imagescribe_ops.project import CACHE_DIRECTORY, IS_INSTALLED, MISSING_ADVICE, PROJECT_DIRECTORY, TEMPLATE
+from imagescribe_ops.project import CACHE_DIRECTORY, MISSING_ADVICE, PROJECT_DIRECTORY, TEMPLATE, cache_directory
 
 BUILD_SECONDS = 300.0
 COMPILE_SECONDS = 60.0
@@ -152,13 +152,6 @@ def _compile(built: _Built, directory: Path) -> None:
 
 @contextmanager
 def _build_lock() -> Iterator[None]:
-    try:
-        CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OperationError(
-            f"The folder for what is built, {CACHE_DIRECTORY}, can't be made: {error.strerror}.",
-            "Set XDG_CACHE_HOME to a folder that you may write to." if IS_INSTALLED else "Look at its permissions.",
-        ) from error
-    with (CACHE_DIRECTORY / "lock").open("wb") as lock:
+    with (cache_directory() / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, however this process ends
         yield

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Child
-from imagescribe_ops.project import CACHE_DIRECTORY, IS_INSTALLED, MISSING_ADVICE, PROJECT_DIRECTORY
+from imagescribe_ops.project import IS_INSTALLED, MISSING_ADVICE, PROJECT_DIRECTORY, cache_directory
 
 SYNC_SECONDS = 300.0
 """A first run downloads about 60 MB for the SAM CLI."""
@@ -56,10 +56,7 @@ def tool_binaries(tool: Tool) -> Path:
     OperationError
         The environment could not be made (no network, say).
     """
-    project = PROJECT_DIRECTORY / "infra" / "tools" / tool
-    lock = project / "uv.lock"
-    if not lock.is_file():
-        raise OperationError(f"{lock} is missing.", MISSING_ADVICE)
+    project = _project(tool)
     # Of uv's own settings these would move the environment or choose another Python than the project says.
     ignored = {
         "VIRTUAL_ENV",
@@ -70,12 +67,7 @@ def tool_binaries(tool: Tool) -> Path:
         "UV_FROZEN",
         "UV_PYTHON",
     }
-    place = project / ".venv"
     environment = {name: value for name, value in os.environ.items() if name not in ignored}
-    if IS_INSTALLED:
-        # Beside the installed files nothing is written; each version of the tool has its place, whoever installed it.
-        place = CACHE_DIRECTORY / "tools" / f"{tool}-{sha256(lock.read_bytes()).hexdigest()[:12]}"
-        environment["UV_PROJECT_ENVIRONMENT"] = str(place)
     with TemporaryFile() as log:
         command = [find_uv(), "sync", "--project", str(project), "--locked", "--no-progress"]
         with Child(command, environment=environment, output=log) as sync:
@@ -91,4 +83,25 @@ def tool_binaries(tool: Tool) -> Path:
                 f"Installing {tool} failed:\n{log.read().decode(errors='replace').strip()}",
                 f"Check the network and try again, or run `uv sync --project {project} --locked` yourself.",
             )
-    return place / "bin"
+    return project / ".venv" / "bin"
+
+
+def _project(tool: Tool) -> Path:
+    """Return a tool's project: the checkout's or, as nothing is written beside installed files, a copy in the cache.
+
+    uv itself refuses a project in its own cache, where `uvx` installs us.
+    """
+    carried = PROJECT_DIRECTORY / "infra" / "tools" / tool
+    lock = carried / "uv.lock"
+    if not lock.is_file():
+        raise OperationError(f"{lock} is missing.", MISSING_ADVICE)
+    if not IS_INSTALLED:
+        return carried
+    # Each version of a tool has its place, whichever version of ours asks for it.
+    project = cache_directory() / "tools" / f"{tool}-{sha256(lock.read_bytes()).hexdigest()[:12]}"
+    project.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", "uv.lock"):
+        aside = project / f"{name}.{os.getpid()}"
+        shutil.copyfile(carried / name, aside)
+        aside.replace(project / name)  # at once: another process may read it
+    return project
