@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -41,6 +42,15 @@ def test_an_image_of_any_kind_is_described_by_a_jpeg_of_it(name: str, stack: Dep
     assert stack.paid(upload) is not None
     assert stack.calls(upload.key) == []
     assert stack.tags(upload.key)["prompt"]
+
+
+def test_an_image_that_the_endpoint_takes_goes_as_it_is_with_all_that_it_says(stack: Deployment) -> None:
+    content = (SAMPLES / "turned.jpg").read_bytes()
+    assert b"Secret" in content
+    upload = stack.put("renditions/as-it-is.jpg", content)
+    assert stack.until_described(upload.key)[upload.key]["rendered_from"] is None
+    (call,) = stack.calls(upload.key)
+    assert call.sha256 == sha256(content).hexdigest()
 
 
 def test_an_image_over_the_endpoints_limit_is_described_by_a_smaller_one(stack: Deployment) -> None:

@@ -13,6 +13,7 @@ from imagescribe.backfill.lister import UnreadRecordsError
 from imagescribe.backfill.selection import Selection
 from imagescribe.backfill.sources import ManifestError, source_of
 from imagescribe.model.answers import PRICE_USD
+from imagescribe.settings import Renditions
 from imagescribe_ops.audit.audit import described_prefix
 from imagescribe_ops.backfill.estimate import Estimate, Estimator
 from imagescribe_ops.display import safe
@@ -125,7 +126,7 @@ class Backfills:
                 key_prefix,
                 outputs.catalog_table_name,
                 outputs.ledger_table_name,
-                int(operations.parameters.get("MaxImageBytes") or DEFAULT_MAX_IMAGE_BYTES),
+                self._max_bytes_as_they_are(),
                 pool,
                 progress,
             )
@@ -239,6 +240,12 @@ class Backfills:
         self.operations.connection.lambda_functions().invoke(
             FunctionName=self.operations.outputs.backfill_function_name, InvocationType="Event"
         )
+
+    def _max_bytes_as_they_are(self) -> int:
+        parameters = self.operations.parameters
+        if parameters.get("Renditions") == Renditions.ALWAYS:
+            return 0
+        return int(parameters.get("MaxImageBytes") or DEFAULT_MAX_IMAGE_BYTES)
 
     def _check_manifest(self, manifest: str) -> None:
         place = self.operations.parameters.get("ManifestLocation", "")

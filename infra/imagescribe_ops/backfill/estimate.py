@@ -102,7 +102,7 @@ class Estimator:
     key_prefix: str
     catalog_table: str
     ledger_table: str
-    max_image_bytes: int
+    max_bytes_as_they_are: int
     pool: Executor
     progress: Callable[[Estimate], None] = lambda _estimate: None
     random: Random = field(default_factory=Random)
@@ -163,7 +163,7 @@ class Estimator:
             estimate.unfit["archived"] += 1
         elif listed.size == 0:
             estimate.unfit["empty"] += 1
-        elif listed.size > max(self.max_image_bytes, MAX_SOURCE_BYTES):
+        elif listed.size > max(self.max_bytes_as_they_are, MAX_SOURCE_BYTES):
             estimate.unfit["too large"] += 1
         else:
             return False
