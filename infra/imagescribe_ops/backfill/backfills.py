@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +13,7 @@ from imagescribe.backfill.lister import UnreadRecordsError
 from imagescribe.backfill.selection import Selection
 from imagescribe.backfill.sources import ManifestError, source_of
 from imagescribe.model.answers import PRICE_USD
+from imagescribe.model.times import iso_utc
 from imagescribe.settings import Renditions
 from imagescribe_ops.audit.audit import described_prefix
 from imagescribe_ops.backfill.estimate import Estimate, Estimator
@@ -112,6 +113,9 @@ class Backfills:
         operations, outputs = self.operations, self.operations.outputs
         jobs = self._jobs()
         key_prefix = operations.parameters.get("KeyPrefix", "")
+        if selection.not_by and not selection.described_before:
+            # Of now, so that what it describes itself is not described once more by a page that is read again.
+            selection = replace(selection, described_before=iso_utc(operations.clock()))
         prefix = described_prefix(key_prefix, outputs.own_prefix(prefix))
         self._check_manifest(manifest)
         self._check_key()
