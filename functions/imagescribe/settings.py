@@ -37,7 +37,7 @@ class Settings:
     max_requests_per_minute, daily_budget_usd
         0 where there is no such limit.
     price_per_call_usd
-        What a call is known to cost by the endpoint's price list.
+        What a call is known to cost by the endpoint's price list; 0 of a model of one's own.
     """
 
     describe_url: str
@@ -114,5 +114,5 @@ class Settings:
             prompt_tag_key=text("PROMPT_TAG_KEY"),
             max_requests_per_minute=number("MAX_REQUESTS_PER_MINUTE", 0),
             daily_budget_usd=number("DAILY_BUDGET_USD", 0),
-            price_per_call_usd=number("PRICE_PER_CALL_USD", 0.0001),
+            price_per_call_usd=number("PRICE_PER_CALL_USD", 0),
         )

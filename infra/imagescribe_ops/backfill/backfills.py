@@ -12,7 +12,6 @@ from imagescribe.backfill.jobs import ACTIVE, Job, Jobs, Phase
 from imagescribe.backfill.lister import UnreadRecordsError
 from imagescribe.backfill.selection import Selection
 from imagescribe.backfill.sources import ManifestError, source_of
-from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.times import iso_utc
 from imagescribe.settings import Renditions
 from imagescribe_ops.audit.audit import described_prefix
@@ -35,6 +34,8 @@ class Plan:
     ----------
     usd
         What is paid.
+    price_usd
+        What a call costs; 0 where it is free.
     requests_per_minute
         The rate that is known now.
     budget_usd
@@ -46,6 +47,7 @@ class Plan:
     usd: float
     requests_per_minute: float
     budget_usd: float
+    price_usd: float
 
     @property
     def budget_days(self) -> float:
@@ -145,10 +147,10 @@ class Backfills:
             except UnreadRecordsError as error:
                 raise OperationError(f"{error}.", "Try again in a minute.") from error
         intake = operations.intake()
-        usd = round(estimate.pays * float(operations.parameters.get("PricePerCallUsd") or PRICE_USD), 3)
+        usd = round(estimate.pays * operations.price_usd, 3)
         job_id = datetime.fromtimestamp(operations.clock(), UTC).strftime("bf-%Y%m%d-%H%M%S")
         job = Job(job_id, Phase.RUNNING, prefix, manifest, selection, most, expected=estimate.pays, expected_usd=usd)
-        return Plan(job, estimate, usd, intake.requests_per_minute, intake.budget_usd)
+        return Plan(job, estimate, usd, intake.requests_per_minute, intake.budget_usd, operations.price_usd)
 
     def begin(self, plan: Plan) -> Job:
         """Begin a backfill: the stack's function goes on with it from now on.

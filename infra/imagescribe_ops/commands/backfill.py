@@ -100,7 +100,7 @@ def backfill(
 def _asks(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         raise OperationError("Nothing was begun: there is nobody to ask.", "Add --yes to begin it.")
-    return typer.confirm(f"Begin, for about ${plan.usd:,.2f}?")
+    return typer.confirm(f"Begin, for about ${plan.usd:,.2f}?" if plan.price_usd else "Begin? It is free.")
 
 
 def _day(value: datetime | None) -> str:
@@ -128,6 +128,7 @@ def _show_plan(plan: Plan) -> None:
     models = ", ".join(
         f"{count:,} by {safe(model) or 'an unknown model'}" for model, count in estimate.models.most_common()
     )
+    price = f"${plan.usd:,.2f}" if plan.price_usd else "free"
     budget = f"{plan.budget_days:,.1f} days of ${plan.budget_usd:g}" if plan.budget_usd else ""
     print_record(
         Console(highlight=False, soft_wrap=True),
@@ -138,7 +139,7 @@ def _show_plan(plan: Plan) -> None:
             ("skipped for nothing", unfit),
             ("paid for already", f"{estimate.paid:,} are copies of what is described" if estimate.paid else ""),
             ("duplicates", f"{about}{estimate.duplicates:,} are copies of each other" if estimate.duplicates else ""),
-            ("to be paid for", shown(f"{about}{estimate.pays:,} images, ${plan.usd:,.2f}", "bold")),
+            ("to be paid for", shown(f"{about}{estimate.pays:,} images, {price}", "bold")),
             ("time", f"{duration(plan.seconds)} at {plan.requests_per_minute:g} calls a minute"),
             ("budget", budget),
         ],
@@ -201,7 +202,7 @@ def show_job(
             ("not by", selection.not_by),
             ("listed", f"{kept.listed:,}" + ("" if kept.is_listed else " so far")),
             ("sent", f"{kept.sent:,}, of which {standing.handled:,} are through"),
-            ("expected", f"{kept.expected:,} paid for, ${kept.expected_usd:,.2f}"),
+            ("expected", f"{kept.expected:,} to be paid for, ${kept.expected_usd:,.2f}"),
             ("rate", f"{standing.requests_per_minute:g} calls a minute"),
             ("time left", "" if left is None else duration(left)),
             ("trouble", kept.trouble),

@@ -136,6 +136,15 @@ def test_what_another_model_described_is_counted_with_its_price(deployed: StackI
     assert "new" in run("show").stdout
 
 
+def test_what_a_model_of_ones_own_describes_is_free(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deploy(aws, monkeypatch, PricePerCallUsd="0", DailyBudgetUsd="0")
+    put(made, "cat.png", make_picture())
+    assert answer(run("--json"))["estimate"]["usd"] == 0
+    shown = run("--yes").stdout
+    assert "1 images, free" in shown
+    assert "$" not in shown
+
+
 def test_the_time_is_that_of_the_rate_or_of_the_budget(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     made = deploy(aws, monkeypatch, DailyBudgetUsd="0.03")
     for number, colour in enumerate(COLOURS):
