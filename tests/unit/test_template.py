@@ -263,8 +263,8 @@ class Noting(dict[str, str]):
     """An environment that has everything, and notes what was asked for."""
 
     def __missing__(self, name: str) -> str:
-        self[name] = "1"
-        return "1"
+        self[name] = "needed" if name == "IMAGESCRIBE_RENDITIONS" else "1"
+        return self[name]
 
 
 def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else() -> None:

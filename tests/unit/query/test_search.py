@@ -139,13 +139,25 @@ def test_what_was_overwritten_is_found_by_its_new_prompt_only(library: Library, 
     fill(library, where, "a boat", "a boat", "a boat")
     running = library.search()
     newest(running, "boat")
-    again = library.upload("1.png")
+    again = library.upload("1.png", etag="another")
     assert newest(running, "boat") == ["2.png", "0.png"]  # it is being described
     library.catalog.describe(again, "2026-11-02T09:15:04.000Z", "a horse", TagState.WRITTEN, 0)
     for each in (running, library.search()):
         assert newest(each, "boat") == ["2.png", "0.png"]
         assert newest(each, "horse") == ["1.png"]
         assert best(each, "boat OR horse")[0] == "1.png"
+
+
+def test_what_is_described_again_is_found_by_its_old_prompt_until_there_is_a_new_one(
+    library: Library, where: str
+) -> None:
+    fill(library, where, "a boat", "a boat", "a boat")
+    running = library.search()
+    again = library.upload("1.png")
+    for each in (running, library.search()):
+        assert newest(each, "boat") == ["2.png", "1.png", "0.png"]
+    library.catalog.describe(again, "2026-11-02T09:15:04.000Z", "a horse", TagState.WRITTEN, 0)
+    assert newest(running, "boat") == ["2.png", "0.png"]
 
 
 def test_what_was_described_anew_stands_once_and_in_its_new_place(library: Library, where: str) -> None:
