@@ -19,10 +19,15 @@ SLOWEST = {"test_pay_once_machine.py"}
 
 
 class StackTogether(LoadFileScheduling):
-    """All tests of the deployed stack go to one process, since they share an emulator; the others go file by file."""
+    """All tests of the deployed stack go to one process, since they share an emulator; those in a browser go to one,
+    since they share that; the others go file by file.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "stack" if nodeid.startswith("tests/stack/") else super()._split_scope(nodeid)
+        for shared in ("stack", "browser"):
+            if nodeid.startswith(f"tests/{shared}/"):
+                return shared
+        return super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,6 +44,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unit: needs no network and runs in seconds (all of tests/unit)")
     config.addinivalue_line("markers", "stack: runs the deployed template in an emulator of AWS (all of tests/stack)")
+    config.addinivalue_line("markers", "browser: opens the gallery in Chromium (all of tests/browser)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
