@@ -27,7 +27,10 @@ def wait_for_keys(page: Page, *expected: str) -> None:
 
 
 def open_picture(page: Page, key: str) -> None:
-    page.locator(".card", has_text=key).click()
+    card = page.locator(".card", has_text=key)
+    if not card.count():  # only what is near the window is in the page
+        page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+    card.click()
     page.get_by_role("dialog").wait_for()
 
 

@@ -46,6 +46,7 @@ _PAGE: Final = {
     "style.css": ("style.css", "text/css; charset=utf-8"),
     "app.js": ("app.js", "text/javascript; charset=utf-8"),
     "api.js": ("api.js", "text/javascript; charset=utf-8"),
+    "grid.js": ("grid.js", "text/javascript; charset=utf-8"),
     "viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
