@@ -16,7 +16,6 @@ from moto import mock_aws
 
 from imagescribe.query.api import Api
 from imagescribe.query.pages import Pages
-from imagescribe.query.pictures import Pictures
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
@@ -27,6 +26,7 @@ from tests.browser.pictures import Shelf
 from tests.chromium import Visits
 from tests.factories import stand_in
 from tests.unit.conftest import REGION, make_bucket
+from tests.unit.query.conftest import make_pictures
 from tests.unit.query.function_url import serving
 from tests.unit.stack_in_moto import Clients, make_stack
 
@@ -74,7 +74,7 @@ def gallery(shelf: Shelf, patch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     reader = CatalogReader(stack.dynamodb, table)
     search = Search(Snapshots(stack.s3, make_bucket(stack.s3)), reader, tmp_path_factory.mktemp("index"))
     pages = Pages(stack.dynamodb, table, stack.bucket, reader)
-    api = Api(search, pages, reader, Pictures(stack.s3)).resolver()
+    api = Api(search, pages, reader, make_pictures(stack.s3)[0]).resolver()
     with serving(lambda event: api.resolve(event, stand_in(None))) as function_url:
         patch.setattr(Connection, "reachable", lambda _connection, _url: f"{function_url}/_aws/lambda-url/abc")
         stack.outputs["QueryUrl"] = "https://abc.lambda-url.eu-central-1.on.aws/"

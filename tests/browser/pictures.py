@@ -24,6 +24,7 @@ HOSTILE: Final = {
     "hostile/long.png": "endless " * 2_500,
     "hostile/one-word.png": "x" * 20_000,
 }
+SCAN: Final = "scans/page.tiff"
 SEARCHABLE: Final = {"boats/dusk.png": "A red boat at dusk on a calm lake", "boats/noon.png": "A blue boat at noon"}
 WITHOUT_PROMPT: Final = {
     "refused.png": (Status.REJECTED, "the endpoint refused it (422): inference failed"),
@@ -46,6 +47,7 @@ class Shelf:
         for key, (status, reason) in WITHOUT_PROMPT.items():
             content = b"not a picture" if key.endswith(".txt") else make_picture()
             self._leave(key, content, status, reason)
+        self.describe(SCAN, make_picture("teal", (900, 600), "TIFF"), "A scan of a teal page")
         for sample in samples().pictures:
             content = sample.path.read_bytes()
             self.describe(sample.key, content, describe(content), urlencode(sample.tags))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.pictures import HOSTILE, RIGHT_TO_LEFT, SEARCHABLE, WITHOUT_PROMPT, Shelf
+from tests.browser.pictures import HOSTILE, RIGHT_TO_LEFT, SCAN, SEARCHABLE, WITHOUT_PROMPT, Shelf
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -166,6 +166,15 @@ def test_describe_again_says_what_it_costs_and_is_sent_only_when_confirmed(open_
     assert shelf.describe_again("A blue boat at noon, and its owner") == "boats/noon.png"
     page.get_by_text("It is described again.").wait_for()
     assert page.locator("#prompt").inner_text() == "A blue boat at noon, and its owner"
+
+
+def test_what_no_browser_shows_is_shown_by_its_thumbnail(open_gallery: Open) -> None:
+    page = open_gallery()
+    search(page, "teal page")
+    wait_for_keys(page, SCAN)
+    page.wait_for_function("() => document.querySelector('.card img').naturalWidth === 512")
+    open_picture(page, SCAN)
+    page.wait_for_function("() => document.getElementById('picture').naturalWidth === 512")
 
 
 # ── For everyone ─────────────────────────────────────────────────────────────────────────────────────────────────────

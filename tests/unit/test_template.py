@@ -156,7 +156,7 @@ def test_the_snapshot_function_alone_scans_the_catalog_and_with_the_imaging_func
     }
 
 
-def test_the_query_function_may_only_read() -> None:
+def test_the_query_function_reads_and_what_it_has_made_is_thumbnails() -> None:
     actions = {
         action.partition(":")[2]
         for name, each in ALLOWED.items()
@@ -164,7 +164,9 @@ def test_the_query_function_may_only_read() -> None:
         for action in as_list(each["Action"])
     }
     reads = {"GetItem", "BatchGetItem", "Query", "GetObject", "GetObjectVersion", "ListBucket", "Decrypt"}
-    assert actions == reads | {"AssumeRole"}
+    assert actions == reads | {"AssumeRole", "InvokeFunction"}
+    assert ALLOWED["QueryRole.MakeThumbnails"]["Resource"] == {"Fn::GetAtt": "ImagingFunction.Arn"}
+    assert ALLOWED["QueryRole.ShowThumbnails"]["Resource"] == {"Fn::Sub": "${DerivedBucket.Arn}/thumbnails/*"}
 
 
 def test_the_index_is_read_and_written_where_the_template_allows_it() -> None:

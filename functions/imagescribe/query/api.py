@@ -15,11 +15,19 @@ from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver, Respo
 
 from imagescribe.log import logger
 from imagescribe.query import cursors
-from imagescribe.query.errors import BusyError, QueryError
+from imagescribe.query.errors import BusyError, NotFoundError, QueryError
 from imagescribe.query.grammar import parse
 from imagescribe.query.index import MAX_RANKED, Range
 from imagescribe.query.openapi import ROUTES, Route, document
-from imagescribe.query.parameters import ListParameters, Nothing, PictureParameters, SearchParameters, moment, read
+from imagescribe.query.parameters import (
+    ListParameters,
+    Nothing,
+    PictureParameters,
+    PictureSize,
+    SearchParameters,
+    moment,
+    read,
+)
 from imagescribe.query.records import Entry, ImageRecord, image_id, image_of_id
 
 if TYPE_CHECKING:
@@ -32,10 +40,6 @@ MAX_BODY_BYTES: Final = 5_500_000
 """Lambda takes no answer over 6 MB: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 _PRIVATE: Final = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-
-
-class NotFoundError(QueryError):
-    """There is no such image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,10 @@ class Api:
         return _json(_image(self._record(image)))
 
     def get_picture(self, asked: PictureParameters, image: str) -> Response[str]:
-        """Lead to the picture itself."""
-        url, seconds = self.pictures.url(self._record(image))
+        """Lead to the picture itself, or to its thumbnail."""
+        record = self._record(image)
+        is_small = asked.size is PictureSize.THUMBNAIL
+        url, seconds = self.pictures.thumbnail_url(record) if is_small else self.pictures.url(record)
         if asked.redirect:
             return Response(HTTPStatus.FOUND, "application/json", "{}", headers={**_PRIVATE, "Location": url})
         return _json({"url": url, "expires_in_seconds": seconds})

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
 from importlib.resources import files
@@ -31,7 +32,7 @@ from starlette.routing import Route
 
 from imagescribe.model.answers import PRICE_USD
 from imagescribe.query.errors import QueryError
-from imagescribe.query.records import image_of_id
+from imagescribe.query.records import image_id, image_of_id
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.gallery.pictures import NoPreviewError, Pictures, Stored
 from imagescribe_ops.query_client import QueryClient, read_answer
@@ -64,7 +65,8 @@ class Routes:
         self._operations = operations
         self._outputs = operations.outputs
         self._query = QueryClient(operations.connection, operations.outputs)
-        self._pictures = Pictures(operations.connection.s3(), operations.outputs.derived_bucket_name)
+        derived_bucket = operations.outputs.derived_bucket_name
+        self._pictures = Pictures(operations.connection.s3(), derived_bucket, self._thumbnail_of_stack)
         self._page = {
             name: (files("imagescribe_ops.gallery").joinpath("page", file).read_bytes(), kind)
             for name, (file, kind) in _PAGE.items()
@@ -101,12 +103,38 @@ class Routes:
         return Response(answer.content, answer.status_code, media_type=kind)
 
     def _picture(self, request: Request) -> Response:
-        opened = self._pictures.open(self._stored(request))
+        stored = self._stored(request)
+        try:
+            opened = self._pictures.open(stored)
+        except NoPreviewError:
+            # Better a small picture than none; the JPEG that was made for the endpoint is gone after a day.
+            with suppress(NoPreviewError):
+                return Response(self._pictures.thumbnail(stored), media_type="image/webp", headers=_KEPT)
+            raise
         headers = {**_KEPT, "Content-Length": str(opened.size)}
         return StreamingResponse(opened.chunks, media_type=opened.content_type, headers=headers)
 
     def _thumbnail(self, request: Request) -> Response:
         return Response(self._pictures.thumbnail(self._stored(request)), media_type="image/webp", headers=_KEPT)
+
+    def _thumbnail_of_stack(self, stored: Stored) -> bytes | None:
+        """Return the thumbnail that the stack's imaging function makes; None where it can't now.
+
+        Raises
+        ------
+        NoPreviewError
+            It says that there can be none, and why.
+        """
+        path = f"/images/{image_id(f's3://{stored.bucket}/{stored.key}')}/picture"
+        try:
+            answer = self._query.ask(path, {"size": "thumbnail", "redirect": "false"})
+            if answer.ok:
+                return self._query.fetch(answer.json()["url"])
+        except OperationError:
+            return None
+        if answer.status_code == HTTPStatus.NOT_FOUND and "problem" in answer.headers.get("Content-Type", ""):
+            raise NoPreviewError(answer.json()["detail"], "Open the picture itself, or download it.")
+        return None
 
     def _tags(self, request: Request) -> Response:
         stored = self._stored(request)

@@ -17,10 +17,10 @@ from imagescribe.query import api as apis
 from imagescribe.query.api import Api
 from imagescribe.query.errors import BusyError
 from imagescribe.query.openapi import ROUTES, document
-from imagescribe.query.pictures import Pictures
 from imagescribe.query.records import ImageRecord, image_id
-from tests.factories import stand_in
-from tests.unit.query.conftest import BUCKET, Library
+from tests.factories import make_picture, stand_in
+from tests.unit.conftest import REGION
+from tests.unit.query.conftest import BUCKET, Library, make_pictures
 from tests.unit.query.function_url import body, event
 
 type Ask = Callable[..., dict[str, Any]]
@@ -28,7 +28,7 @@ type Ask = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def api(library: Library) -> Api:
-    return Api(library.search(), library.pages, library.reader, Pictures(library.s3))
+    return Api(library.search(), library.pages, library.reader, make_pictures(library.s3)[0])
 
 
 @pytest.fixture
@@ -95,6 +95,21 @@ def test_one_image_and_its_picture_are_found_by_id(library: Library, ask: Ask) -
     assert urlsplit(told["url"]).path == url.path
 
 
+def test_a_thumbnail_is_led_to_and_where_there_is_none_the_answer_says_why(library: Library, ask: Ask) -> None:
+    content = make_picture("tan", (640, 480), "TIFF")
+    library.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    etag = library.s3.put_object(Bucket=BUCKET, Key="1.tiff", Body=content)["ETag"].strip('"')
+    library.upload("1.tiff", etag=etag, size=len(content))
+    path = f"/images/{image_id(f's3://{BUCKET}/1.tiff')}/picture"
+    answer = ask(path, "size=thumbnail")
+    assert answer["statusCode"] == 302
+    assert f"thumbnails/{etag}-{len(content)}" in answer["headers"]["Location"]
+    assert body(ask(path, "size=thumbnail&redirect=false"))["url"].startswith("https://")
+    library.upload("notes.txt")
+    told = problem(ask(f"/images/{image_id(f's3://{BUCKET}/notes.txt')}/picture", "size=thumbnail"), 404)
+    assert "no thumbnail" in told["detail"]
+
+
 def test_the_picture_of_a_version_is_that_versions(library: Library, api: Api) -> None:
     library.describe("1.png", "a boat")
     record = library.reader.get(f"s3://{BUCKET}/1.png")
@@ -135,6 +150,7 @@ def test_stats_count_and_say_what_is_searched(library: Library, ask: Ask) -> Non
         ("/images", "described_since=0&status=dead", "described_since"),
         ("/images/nonsense", "", "id"),
         ("/images/nonsense/picture", "redirect=2", "redirect"),
+        ("/images/nonsense/picture", "size=huge", "size"),
         ("/stats", "x=1", "x"),
     ],
 )

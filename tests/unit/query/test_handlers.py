@@ -22,6 +22,8 @@ def start(name: str, library: Library, monkeypatch: pytest.MonkeyPatch) -> Modul
         "IMAGESCRIBE_CATALOG_TABLE": library.table,
         "IMAGESCRIBE_INDEX_BUCKET": library.index_bucket,
         "IMAGESCRIBE_BUCKET": BUCKET,
+        "IMAGESCRIBE_IMAGING_FUNCTION": "imaging",
+        "IMAGESCRIBE_DERIVED_BUCKET": "derived",
     }.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delitem(sys.modules, f"imagescribe.handlers.{name}", raising=False)
