@@ -85,4 +85,4 @@ class Visits:
         """Close all pages. What the browser complained of fails the test."""
         for context in self._contexts:
             context.close()
-        assert self.complaints == []
+        assert not self.complaints, self.complaints

@@ -33,6 +33,9 @@ from tests.unit.stack_in_moto import Clients, make_stack
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+type Answer = Callable[[dict[str, Any]], dict[str, Any]]
+"""The query function: an event in, its answer out."""
+
 type Open = Callable[..., Page]
 
 
@@ -68,14 +71,21 @@ def shelf(patch: pytest.MonkeyPatch) -> Iterator[Shelf]:
 
 
 @pytest.fixture(scope="package")
-def gallery(shelf: Shelf, patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address to open."""
+def answer(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    """The query function, over the stack's tables and buckets."""
     stack, table = shelf.stack, shelf.stack.outputs["CatalogTableName"]
     reader = CatalogReader(stack.dynamodb, table)
     search = Search(Snapshots(stack.s3, make_bucket(stack.s3)), reader, tmp_path_factory.mktemp("index"))
     pages = Pages(stack.dynamodb, table, stack.bucket, reader)
     api = Api(search, pages, reader, make_pictures(stack.s3)[0]).resolver()
-    with serving(lambda event: api.resolve(event, stand_in(None))) as function_url:
+    return lambda event: api.resolve(event, stand_in(None))
+
+
+@pytest.fixture(scope="package")
+def gallery(shelf: Shelf, answer: Answer, patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address to open."""
+    stack = shelf.stack
+    with serving(answer) as function_url:
         patch.setattr(Connection, "reachable", lambda _connection, _url: f"{function_url}/_aws/lambda-url/abc")
         stack.outputs["QueryUrl"] = "https://abc.lambda-url.eu-central-1.on.aws/"
         with RunningGallery(stack.operations()) as running:

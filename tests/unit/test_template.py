@@ -178,11 +178,14 @@ def test_nothing_is_public_by_default() -> None:
     assert FUNCTIONS["QueryFunction"]["FunctionUrlConfig"] == {"AuthType": "AWS_IAM"}
     assert sam_template.load()["Parameters"]["JwtIssuer"]["Default"] == ""
     of_http_api = [each for each in RESOURCES.values() if each["Type"].startswith("AWS::ApiGatewayV2::")]
-    assert len(of_http_api) == 5
+    assert len(of_http_api) == 7
     assert all(each["Condition"] == "HasJwtIssuer" for each in of_http_api)
-    (route,) = sam_template.resources("AWS::ApiGatewayV2::Route").values()
-    assert route["AuthorizationType"] == "JWT"
-    assert route["RouteKey"].startswith("GET ")
+    routes = sam_template.resources("AWS::ApiGatewayV2::Route").values()
+    assert {route["RouteKey"]: route["AuthorizationType"] for route in routes} == {
+        "GET /{proxy+}": "JWT",
+        "GET /gallery": "NONE",  # the page itself, which holds nothing that is anybody's
+        "GET /gallery/{file}": "NONE",
+    }
 
 
 # ── Numbers that hang together ───────────────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ import boto3
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import CLIENT_CONFIG
+from imagescribe.log import logger
 from imagescribe.query.api import Api
 from imagescribe.query.pages import Pages
 from imagescribe.query.pictures import IMAGING_CONFIG, Pictures
@@ -50,4 +51,5 @@ _app = Api(
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer a request."""
+    logger.append_keys(request_id=context.aws_request_id)
     return _app.resolve(event, context)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver, Response
 
 from imagescribe.log import logger
-from imagescribe.query import cursors
+from imagescribe.query import cursors, page
 from imagescribe.query.errors import BusyError, NotFoundError, QueryError
 from imagescribe.query.grammar import parse
 from imagescribe.query.index import MAX_RANKED, Range
@@ -57,6 +57,8 @@ class Api:
         for route in ROUTES:
             answer: Callable[..., Response[str]] = getattr(self, route.operation)
             app.get(route.rule)(_answering(app, route, answer))
+        app.get("/gallery")(_to_the_page)
+        app.get("/gallery/<name>")(self._gallery)
         app.not_found(_no_such_route)
         return app
 
@@ -117,6 +119,13 @@ class Api:
         """Describe the API."""
         return _json(document())
 
+    def _gallery(self, name: str) -> Response[str]:
+        """Answer with a file of the gallery's page, which holds nothing that is anybody's."""
+        if name not in page.FILES:
+            return _no_such_route(KeyError(name))
+        headers = page.security(self.pictures.sources(self.pages.bucket)) | {"Cache-Control": "no-cache"}
+        return Response(HTTPStatus.OK, page.FILES[name], page.content(name), headers=headers)
+
     def _record(self, image: str) -> ImageRecord:
         address = image_of_id(image)
         record = self.catalog.get(address) if address.startswith(f"s3://{self.pages.bucket}/") else None
@@ -147,6 +156,11 @@ def _answering(
             )
 
     return handle
+
+
+def _to_the_page() -> Response[str]:
+    place = f"gallery/{page.INDEX}"  # relative: an HTTP API may stand under a path
+    return Response(HTTPStatus.FOUND, "text/plain", place, headers={"Location": place})
 
 
 def _no_such_route(_error: Exception) -> Response[str]:

@@ -53,6 +53,11 @@ class Pictures:
             self._make(record)
         return presigned_url(self._client, Bucket=self._derived_bucket, Key=key), URL_LIFE_SECONDS
 
+    def sources(self, bucket: str) -> list[str]:
+        """Return where the URLs of a bucket's pictures and of thumbnails lead, as a Content-Security-Policy says it."""
+        urls = [presigned_url(self._client, Bucket=each, Key="x") for each in (bucket, self._derived_bucket)]
+        return [url.partition("?")[0].removesuffix("x") for url in urls]
+
     def _is_there(self, key: str) -> bool:
         try:
             self._client.head_object(Bucket=self._derived_bucket, Key=key)

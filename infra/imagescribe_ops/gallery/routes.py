@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -31,6 +30,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from imagescribe.model.answers import PRICE_USD
+from imagescribe.query import page
 from imagescribe.query.errors import QueryError
 from imagescribe.query.records import image_id, image_of_id
 from imagescribe_ops.errors import NotFoundError, OperationError
@@ -42,15 +42,6 @@ from imagescribe_ops.standing import why_nothing_happens
 if TYPE_CHECKING:
     from imagescribe_ops.operations import Operations
 
-_PAGE: Final = {
-    "": ("index.html", "text/html; charset=utf-8"),
-    "style.css": ("style.css", "text/css; charset=utf-8"),
-    "app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "api.js": ("api.js", "text/javascript; charset=utf-8"),
-    "grid.js": ("grid.js", "text/javascript; charset=utf-8"),
-    "viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
-    "icon.svg": ("icon.svg", "image/svg+xml"),
-}
 _ASKED: Final = re.compile(r"(search|images|stats|images/[A-Za-z0-9_-]{1,2048})")
 """Not a picture's presigned URL: pictures come through here."""
 
@@ -67,10 +58,6 @@ class Routes:
         self._query = QueryClient(operations.connection, operations.outputs)
         derived_bucket = operations.outputs.derived_bucket_name
         self._pictures = Pictures(operations.connection.s3(), derived_bucket, self._thumbnail_of_stack)
-        self._page = {
-            name: (files("imagescribe_ops.gallery").joinpath("page", file).read_bytes(), kind)
-            for name, (file, kind) in _PAGE.items()
-        }
 
     def application(self) -> Starlette:
         """Return the routes as an ASGI application."""
@@ -89,8 +76,10 @@ class Routes:
         )
 
     def _file(self, request: Request) -> Response:
-        content, kind = self._page.get(request.path_params.get("name", ""), (b"", ""))
-        return Response(content, media_type=kind) if kind else _problem(HTTPStatus.NOT_FOUND, "There is no such page.")
+        name = request.path_params.get("name", page.INDEX)
+        if name not in page.FILES:
+            return _problem(HTTPStatus.NOT_FOUND, "There is no such page.")
+        return Response(page.content(name), media_type=page.FILES[name])
 
     def _api(self, request: Request) -> Response:
         path = request.path_params["path"]

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from imagescribe.errors import ImageScribeError
 from imagescribe.query import api as apis
+from imagescribe.query import page
 from imagescribe.query.api import Api
 from imagescribe.query.errors import BusyError
 from imagescribe.query.openapi import ROUTES, document
 from imagescribe.query.records import ImageRecord, image_id
-from tests.factories import make_picture, stand_in
+from tests.factories import ROOT, make_picture, stand_in
 from tests.unit.conftest import REGION
+from tests.unit.imaging_in_process import DERIVED_BUCKET
 from tests.unit.query.conftest import BUCKET, Library, make_pictures
 from tests.unit.query.function_url import body, event
 
@@ -127,6 +129,33 @@ def test_stats_count_and_say_what_is_searched(library: Library, ask: Ask) -> Non
     assert told["images_complete"] is True
     assert told["search"]["is_complete"] is True
     assert told["search"]["snapshot"] == 1
+
+
+@pytest.mark.parametrize("name", page.FILES)
+def test_the_galleries_page_is_there_for_everyone_and_may_load_pictures_of_the_two_buckets_alone(
+    ask: Ask, name: str
+) -> None:
+    answer = ask(f"/gallery/{name}")
+    assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (200, page.FILES[name])
+    assert answer["body"] == page.content(name)
+    policy = answer["headers"]["Content-Security-Policy"]
+    sources = policy.partition("img-src ")[2].partition(";")[0].split()
+    assert sources == ["'self'", f"https://{BUCKET}.s3.{REGION}.amazonaws.com/", *sources[2:]]
+    assert [DERIVED_BUCKET in each for each in sources[2:]] == [True]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+
+
+def test_the_page_is_found_without_the_name_of_its_file_and_no_other_file_is(ask: Ask) -> None:
+    answer = ask("/gallery")
+    assert (answer["statusCode"], answer["headers"]["Location"]) == (302, "gallery/index.html")
+    for name in ("api.py", "..%2Fsettings.py", "../settings.py", "INDEX.html"):
+        problem(ask(f"/gallery/{name}"), 404)
+
+
+def test_every_file_of_the_page_is_served() -> None:
+    there = {each.name for each in (ROOT / "functions" / "imagescribe" / "page").iterdir()}
+    assert there == set(page.FILES)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 // What is asked for, and a page of it after the other as one scrolls.
 
-import { Problem, asTyped, get } from "./api.js";
+import { Problem, api, asTyped, isHosted, own } from "./api.js";
 import * as grid from "./grid.js";
 import { images } from "./grid.js";
 import * as viewer from "./viewer.js";
@@ -10,6 +10,7 @@ const TYPING_MS = 150;
 const STANDING_MS = 15000;
 const STATUSES = ["described", "waiting", "describing", "rejected", "skipped", "dead"];
 const ALL = "";
+const NOTHING_STANDS = { why: "", paused: false, price_usd: 0, bucket: "" }; // to the hosted page, which may not know
 
 const element = (id) => document.getElementById(id);
 
@@ -36,9 +37,9 @@ function ask(changes) {
 function request() {
   if (asked.query) {
     const until = asked.day && new Date(Date.parse(asked.day) + 86400000).toISOString().slice(0, 10);
-    return ["/api/search", { q: asTyped(asked.query), since: asked.day, until, limit: PAGE, after }];
+    return ["search", { q: asTyped(asked.query), since: asked.day, until, limit: PAGE, after }];
   }
-  return ["/api/images", { status: asked.status, day: asked.day, limit: PAGE, after }];
+  return ["images", { status: asked.status, day: asked.day, limit: PAGE, after }];
 }
 
 async function loadMore(isFirst = false) {
@@ -47,7 +48,7 @@ async function loadMore(isFirst = false) {
   isLoading = loading;
   element("grid").setAttribute("aria-busy", "true");
   try {
-    const page = await get(...request(), loading.signal);
+    const page = await api(...request(), loading.signal);
     after = page.after ?? "";
     isComplete = !after;
     if (isFirst) grid.replace(page.images, isComplete);
@@ -122,7 +123,7 @@ function showStatuses() {
 
 async function showStanding() {
   if (document.hidden) return;
-  const [stats, standing] = await Promise.allSettled([get("/api/stats"), get("/standing")]);
+  const [stats, standing] = await Promise.allSettled([api("stats"), isHosted ? NOTHING_STANDS : own("standing")]);
   if (stats.status === "fulfilled") {
     const before = counts[asked.status];
     counts = stats.value.images;
@@ -134,7 +135,7 @@ async function showStanding() {
   const bar = element("standing");
   if (standing.status === "fulfilled") {
     const { why, paused, price_usd: priceUsd, bucket: name } = standing.value;
-    [bucket, bar.textContent, bar.hidden] = [name, why, why.startsWith("Nothing waits: every")];
+    [bucket, bar.textContent, bar.hidden] = [name, why, !why || why.startsWith("Nothing waits: every")];
     bar.classList.toggle("paused", paused);
     viewer.setPrice(priceUsd);
   } else {

@@ -1,7 +1,7 @@
 // The grid. Of however many pictures only those near the window are in the page: all rows are equally high, so where
 // a row stands is arithmetic, and what is above and below it is padding.
 
-import { pictureUrl } from "./api.js";
+import { hide, show } from "./pictures.js";
 
 const CAPTION_CHARACTERS = 300;
 const NEAR_PX = 1000; // above and below the window
@@ -81,7 +81,7 @@ function place(first, end) {
 
 function take(index, item) {
   if (item.contains(document.activeElement)) list.focus({ preventScroll: true }); // arrows go on from there
-  item.querySelector("img").removeAttribute("src"); // so that nobody waits for it
+  hide(item.querySelector("img")); // so that nobody waits for it
   item.remove();
   shown.delete(index);
 }
@@ -102,7 +102,7 @@ function fill(item, image) {
   words.classList.toggle("failed", image.status !== "described");
   words.replaceChildren(...caption(image));
   hasPreview(item, true);
-  item.querySelector("img").removeAttribute("src");
+  hide(item.querySelector("img"));
 }
 
 function showPicturesSoon() {
@@ -111,10 +111,7 @@ function showPicturesSoon() {
 }
 
 function showPictures() {
-  for (const [index, item] of shown) {
-    const picture = item.querySelector("img");
-    if (!picture.hasAttribute("src")) picture.src = pictureUrl("thumbnail", images[index]);
-  }
+  for (const [index, item] of shown) show(item.querySelector("img"), "thumbnail", images[index]);
 }
 
 function hasPreview(item, has) {
