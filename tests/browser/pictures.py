@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
 from imagescribe.model.events import Upload
 from imagescribe.model.outcomes import Deferred
-from imagescribe.model.tags import TagState
+from imagescribe.model.tags import TagState, tag_value
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.local.pictures import samples
@@ -43,18 +44,18 @@ class Shelf:
         """Put everything there: the samples last, so that they are seen first."""
         for number, key in enumerate([*SEARCHABLE, *HOSTILE]):
             colour = f"hsl({(number * 67) % 360}, 50%, 50%)"
-            self.describe(key, make_picture(colour, (320, 240)), (SEARCHABLE | HOSTILE)[key], "project=lake")
+            self.describe(key, make_picture(colour, (320, 240)), (SEARCHABLE | HOSTILE)[key], {"project": "lake"})
         for key, (status, reason) in WITHOUT_PROMPT.items():
             content = b"not a picture" if key.endswith(".txt") else make_picture()
             self._leave(key, content, status, reason)
         self.describe(SCAN, make_picture("teal", (900, 600), "TIFF"), "A scan of a teal page")
         for sample in samples().pictures:
             content = sample.path.read_bytes()
-            self.describe(sample.key, content, describe(content), urlencode(sample.tags))
+            self.describe(sample.key, content, describe(content), sample.tags)
 
-    def describe(self, key: str, content: bytes, prompt: str, tags: str = "") -> None:
+    def describe(self, key: str, content: bytes, prompt: str, tags: Mapping[str, str] | None = None) -> None:
         """Let a picture be uploaded and described."""
-        upload = self._upload(key, content, tags)
+        upload = self._upload(key, content, {**(tags or {}), "prompt": tag_value(prompt)})
         self.stack.catalog.open(upload)
         at = iso_utc(self.stack.clock())
         self.stack.catalog.describe(upload, at, prompt, TagState.WRITTEN, 1, model="ideogram-describe")
@@ -80,9 +81,11 @@ class Shelf:
         else:
             self.stack.catalog.give_up(upload, status, reason, 1)
 
-    def _upload(self, key: str, content: bytes, tags: str = "") -> Upload:
+    def _upload(self, key: str, content: bytes, tags: Mapping[str, str] | None = None) -> Upload:
         self.stack.clock.sleep(0.01)
-        answer = self.stack.s3.put_object(Bucket=self.stack.bucket, Key=key, Body=content, Tagging=tags)
+        answer = self.stack.s3.put_object(
+            Bucket=self.stack.bucket, Key=key, Body=content, Tagging=urlencode(tags or {})
+        )
         return make_upload(
             bucket=self.stack.bucket,
             key=key,
