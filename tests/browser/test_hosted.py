@@ -96,6 +96,24 @@ def test_with_a_token_pictures_are_found_and_shown_and_none_is_described_again(p
     assert shelf.stack.sent() == []
 
 
+def test_a_picture_that_the_api_is_too_busy_for_is_asked_for_again(page: Page) -> None:
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            return route.fallback()
+        refused.append(route.request.url)
+        return route.fulfill(status=429, json={"message": "Too Many Requests"})
+
+    page.route("**/picture?size=thumbnail**", refuse_once)
+    sign_in(page)
+    page.locator(".card").first.wait_for()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.card img')].slice(0, 4).every(image => image.naturalWidth > 0)"
+    )
+    assert refused
+
+
 def test_the_token_stays_in_its_tab_and_leaves_the_page(page: Page) -> None:
     sign_in(page)
     page.locator(".card").first.wait_for()

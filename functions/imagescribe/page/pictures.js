@@ -3,6 +3,8 @@
 import { Problem, api, isHosted, own } from "./api.js";
 
 const MAX_ASKED = 6; // side by side, as browsers fetch from one server
+const BUSY = new Set([429, 503]); // a full grid can ask for more than the API lets through in a second
+const BUSY_MS = 1000;
 const waiting = [];
 let asking = 0;
 
@@ -46,8 +48,16 @@ export async function insteadOf(img, image) {
 // It tells apart the versions of a picture, also to the browser's cache.
 const version = (image) => new URLSearchParams({ version: image.version_id, etag: image.etag, size: image.size });
 
-const signed = (kind, image) =>
-  api(`images/${image.id}/picture`, { size: kind === "thumbnail" ? "thumbnail" : "original", redirect: "false" });
+async function signed(kind, image, tries = 5) {
+  const size = kind === "thumbnail" ? "thumbnail" : "original";
+  try {
+    return await api(`images/${image.id}/picture`, { size, redirect: "false" });
+  } catch (error) {
+    if (!BUSY.has(error.status) || tries === 1) throw error;
+    await new Promise((go) => setTimeout(go, BUSY_MS));
+    return signed(kind, image, tries - 1);
+  }
+}
 
 async function inTurn(ask) {
   if (asking === MAX_ASKED) await new Promise((go) => waiting.push(go));
