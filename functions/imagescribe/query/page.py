@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 INDEX: Final = "index.html"
@@ -17,9 +17,12 @@ FILES: Final = {
 """Each file of the page, and its media type."""
 
 
+_DIRECTORY: Final = Path(__file__).parents[1] / "page"
+
+
 def content(name: str) -> str:
     """Return one of `FILES`."""
-    return files("imagescribe").joinpath("page", name).read_text(encoding="utf-8")
+    return (_DIRECTORY / name).read_text(encoding="utf-8")
 
 
 def security(image_sources: Iterable[str] = ()) -> dict[str, str]:
