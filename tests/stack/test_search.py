@@ -99,6 +99,10 @@ def test_a_function_that_starts_takes_the_snapshot(deployment: Deployment, ask: 
     assert told["search"]["is_complete"] is True
     assert told["search"]["snapshot"] >= 1
     assert keys(ask("search", "astro*")) == ["snapshot.png"]
+    lines = [json.loads(line) for line in deployment.log_lines() if '"message"' in line]
+    told_by_both = [line for line in lines if line["message"] in ("snapshot", "took a snapshot")]
+    assert {line["message"] for line in told_by_both} == {"snapshot", "took a snapshot"}
+    assert all(line["request_id"] for line in told_by_both)
 
 
 def test_pages_of_a_list_and_of_a_search_go_on(deployment: Deployment, ask: Ask) -> None:

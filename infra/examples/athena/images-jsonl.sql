@@ -1,5 +1,7 @@
+CREATE DATABASE IF NOT EXISTS imagescribe;
+
 -- The same table over JSON Lines (`imagescribe export -o images.jsonl`). What a record lacks is empty; times are text.
-CREATE EXTERNAL TABLE IF NOT EXISTS images (
+CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `image` string,
   `bucket` string,
   `key` string,

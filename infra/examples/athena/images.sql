@@ -1,5 +1,7 @@
+CREATE DATABASE IF NOT EXISTS imagescribe;
+
 -- The table, over every Parquet file in the folder. Times are in UTC; what a record lacks is null.
-CREATE EXTERNAL TABLE IF NOT EXISTS images (
+CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `image` string,
   `bucket` string,
   `key` string,
@@ -23,28 +25,28 @@ STORED AS PARQUET
 LOCATION 's3://BUCKET/imagescribe/images/';
 
 -- Of each image its newest record, where several exports lie side by side.
-CREATE OR REPLACE VIEW current_images AS
+CREATE OR REPLACE VIEW imagescribe.current_images AS
 SELECT *
-FROM (SELECT *, row_number() OVER (PARTITION BY image ORDER BY updated_at DESC) AS place FROM images) AS numbered
+FROM (SELECT *, row_number() OVER (PARTITION BY image ORDER BY updated_at DESC) AS place FROM imagescribe.images) AS numbered
 WHERE place = 1;
 
 -- Which pictures have these words in their prompts? The newest first.
 SELECT image, described_at, prompt
-FROM current_images
+FROM imagescribe.current_images
 WHERE status = 'described' AND lower(prompt) LIKE '%red%' AND lower(prompt) LIKE '%boat%'
 ORDER BY described_at DESC
 LIMIT 20;
 
 -- How many were described a day, and by which model?
 SELECT date_trunc('day', described_at) AS day, model, count(*) AS images
-FROM current_images
+FROM imagescribe.current_images
 WHERE status = 'described'
 GROUP BY date_trunc('day', described_at), model
 ORDER BY day DESC, images DESC;
 
 -- What has no prompt, and why?
 SELECT status, error, count(*) AS images
-FROM current_images
+FROM imagescribe.current_images
 WHERE prompt IS NULL
 GROUP BY status, error
 ORDER BY images DESC;

@@ -29,7 +29,7 @@ def statements(name: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "time"), [("images.sql", "timestamp"), ("images-jsonl.sql", "string")])
 def test_the_table_has_the_columns_of_the_export_in_their_order(name: str, time: str) -> None:
-    columns = re.findall(r"^  `(\w+)` (\w+)", statements(name)[0], flags=re.MULTILINE)
+    columns = re.findall(r"^  `(\w+)` (\w+)", statements(name)[1], flags=re.MULTILINE)
     assert columns == [
         (each.name, time if each.name in TIMES else "bigint" if each.type == "int" else "string")
         for each in fields(ImageRecord)
@@ -54,9 +54,10 @@ def answers(tmp_path: Path) -> list[list[tuple[Any, ...]]]:
         parquet = Parquet(tmp_path / f"{number}.parquet")
         parquet.write(records)
         parquet.close()
-    _table, view, *questions = statements("images.sql")
+    _database, _table, view, *questions = statements("images.sql")
     connection = duckdb.connect()
-    connection.execute(f"CREATE VIEW images AS SELECT * FROM '{tmp_path}/*.parquet'")
+    connection.execute("CREATE SCHEMA imagescribe")
+    connection.execute(f"CREATE VIEW imagescribe.images AS SELECT * FROM '{tmp_path}/*.parquet'")
     connection.execute(view)
     return [connection.execute(question).fetchall() for question in questions]
 
