@@ -14,7 +14,8 @@ import pytest
 
 from imagescribe_ops.deployment.build import architecture
 from imagescribe_ops.deployment.changes import Action
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal, Standing
+from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
+from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.stack import LocalStack, restate_concurrency
 from imagescribe_ops.stack import StackOutputs, read_parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from imagescribe_ops.deployment.changes import Change, Changes, changed_parameters
 from imagescribe_ops.deployment.failures import Event, advice, failures
+from imagescribe_ops.deployment.standing import REVIEWED, Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.stack import Connection, readable_errors
 
@@ -22,47 +23,7 @@ FIRST_LOOKS_SECONDS, LOOK_SECONDS = 0.5, 3.0
 MAX_SHOWN = 5
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-SIGN = "LedgerTableName"
-"""An output that every stack of ImageScribe has."""
-
-REVIEWED = "REVIEW_IN_PROGRESS"
-"""A stack that has a change set and nothing else."""
-
 type Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a stack stands.
-
-    Attributes
-    ----------
-    status
-        CloudFormation's word; empty where there is no such stack.
-    parameters
-        What it was deployed with.
-    outputs
-        Where its parts are.
-    """
-
-    status: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def exists(self) -> bool:
-        """Whether anything was ever deployed."""
-        return self.status not in {"", REVIEWED}
-
-    @property
-    def is_left_over(self) -> bool:
-        """Whether it is what a first deployment that failed has left: nothing, but for its name."""
-        return self.status == "ROLLBACK_COMPLETE"
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether only deleting it helps."""
-        return self.status in {"ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,36 +47,6 @@ class Proposal:
     def account(self) -> str:
         """The account that it would be carried out in."""
         return self.stack_id.split(":")[4]
-
-
-def check_ours(standing: Standing, stack: str) -> None:
-    """Refuse a stack that is something else's.
-
-    Raises
-    ------
-    OperationError
-        It is.
-    """
-    empty = standing.is_left_over or standing.is_broken
-    if standing.exists and not empty and SIGN not in standing.outputs:
-        raise OperationError(
-            f"The stack {stack} is not one of ImageScribe's, and would lose all that it has.",
-            "Name another with --stack.",
-        )
-
-
-def check_deployable(standing: Standing, stack: str) -> None:
-    """Refuse a stack that no deployment can mend; see `check_ours`."""
-    if standing.is_broken:
-        raise OperationError(
-            f"The stack {stack} is {standing.status}, and nothing can be deployed over that.",
-            "Take it away with `imagescribe destroy`, which says what stays; then deploy again.",
-        )
-    if standing.status == "UPDATE_ROLLBACK_FAILED":
-        raise OperationError(
-            f"The stack {stack} could not go back after a deployment that failed ({standing.status}).",
-            f"Run `aws cloudformation continue-update-rollback --stack-name {stack}`; then try again.",
-        )
 
 
 class CloudFormation:

@@ -17,10 +17,11 @@ from imagescribe_ops.commands import destroy as cli_destroy
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.deployment.asking import ASKED, ask
 from imagescribe_ops.deployment.changes import Action, Change, Changes
-from imagescribe_ops.deployment.cloudformation import Proposal, Standing
+from imagescribe_ops.deployment.cloudformation import Proposal
 from imagescribe_ops.deployment.existing_bucket import check_bucket
 from imagescribe_ops.deployment.parameters import defaults
 from imagescribe_ops.deployment.removal import Kept, Removal
+from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.stack import Connection
 from imagescribe_ops.template import parameter_definitions
@@ -201,6 +202,13 @@ def test_what_a_first_deployment_that_failed_has_left_is_cleared_away(played: Pl
 def test_hints_have_the_options_that_lead_to_the_stack(played: Played) -> None:
     result = run("deploy", "--yes", "--stack", "trial", "--region", "eu-central-1")
     assert "  imagescribe key set --stack trial --region eu-central-1" in result.stdout.splitlines()
+
+
+def test_hints_upload_to_where_images_are_described(played: Played) -> None:
+    played.now, played.changes = running(KeyPrefix="my pictures/"), None
+    lines = run("deploy").stdout.splitlines()
+    assert "  imagescribe upload --wait --prefix 'my pictures/' holiday.jpg" in lines
+    assert "  imagescribe get 's3://pictures/my pictures/holiday.jpg'" in lines
 
 
 def test_the_guide_needs_a_terminal(played: Played) -> None:
