@@ -1,7 +1,7 @@
-"""How the tests are told apart, and divided among two processes.
+"""How the tests are told apart, and divided among three processes.
 
-The deployed stack waits for most of its time, and the unit tests compute: beside each other they take half as long.
-Only the test command as a whole is divided; a part that is asked for by its path runs in one process (`-n 2` divides it
+Deployed stacks wait for most of their time, and the unit tests compute: beside each other they take half as long. Only
+the test command as a whole is divided; a part that is asked for by its path runs in one process (`-n 3` divides it
 too).
 """
 
@@ -18,27 +18,42 @@ SLOWEST = {"test_pay_once_machine.py"}
 """Unit tests that begin first, so that no process is left alone with them in the end."""
 
 
-class StackTogether(LoadFileScheduling):
-    """All tests of the deployed stack go to one process, since they share an emulator; the others go file by file."""
+OPERATED = ("alarms", "audit", "backfill", "command", "doctor", "operator", "search")
+"""Tests of deployed stacks, each its own, that get an emulator of their own in a process of their own."""
+
+ALONE = ("model",)
+"""Those that start what they need by themselves, and so are divided like unit tests."""
+
+
+class StacksTogether(LoadFileScheduling):
+    """Tests of deployed stacks go to two processes, since they share an emulator, and those in a browser to one; the
+    others go file by file.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "stack" if nodeid.startswith("tests/stack/") else super()._split_scope(nodeid)
+        file = nodeid.partition("::")[0]
+        if file.startswith("tests/browser/"):
+            return "browser"
+        if not file.startswith("tests/stack/") or file.endswith(tuple(f"/test_{name}.py" for name in ALONE)):
+            return super()._split_scope(nodeid)
+        return "operated" if file.endswith(tuple(f"/test_{name}.py" for name in OPERATED)) else "stack"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StackTogether:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksTogether:
     config.option.loadscopereorder = False  # in the order of the collection, whatever their count
-    return StackTogether(config, log)
+    return StacksTogether(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    return 3 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unit: needs no network and runs in seconds (all of tests/unit)")
     config.addinivalue_line("markers", "stack: runs the deployed template in an emulator of AWS (all of tests/stack)")
+    config.addinivalue_line("markers", "browser: opens the gallery in Chromium (all of tests/browser)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

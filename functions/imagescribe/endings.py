@@ -1,7 +1,7 @@
 """How the way of an image ends, or stops for now: the record that says so, and what there is to announce of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,7 +30,7 @@ class Endings:
         if not self.is_current(upload):
             return self.overwritten(upload)
         if not self.catalog.give_up(upload, status, reason, attempts):
-            return Done("stale: a later event has a record")
+            return Done(f"{status}, but the record is a later event's or keeps its prompt")
         return Done(status, Announcement.of_status(upload, status, error=reason))
 
     def give_up(self, upload: Upload, reason: Reason, error: str, attempts: int | None) -> Announcement | None:
@@ -77,12 +77,17 @@ class Endings:
 def already_done(upload: Upload, ended: AlreadyFinal | Stale, *, is_first: bool) -> Done:
     """Return what is left to do for an upload that came to its end before."""
     match ended:
-        case AlreadyFinal(status, prompt, error, model):
+        case AlreadyFinal(status, prompt, error, model, labels):
             # If that was in an earlier delivery of this very message, the event may not have been sent.
-            facts = {"prompt": prompt, "model": model} if prompt else {"error": error}
+            facts = described(prompt, model, labels) if prompt else {"error": error}
             return Done(status, None if is_first else Announcement.of_status(upload, status, **facts))
         case Stale():
             return Done("stale: a later event has a record")
+
+
+def described(prompt: str, model: str | None, labels: Iterable[str]) -> dict[str, object]:
+    """Return what is announced of an image that is described."""
+    return {"prompt": prompt, "model": model, "labels": sorted(labels)}
 
 
 def uncovered(deletion: Deletion, head: ObjectHead, known: Known) -> Upload | Done:

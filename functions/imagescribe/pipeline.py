@@ -1,19 +1,21 @@
 """The way of one image: inspect, open its record, claim its content, render, call the endpoint, save, tag, record."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.aws.imaging import Derived, Imaging, Unfit
 from imagescribe.aws.s3 import Addressed, Objects, rendered_from, skip_reason
 from imagescribe.aws.secrets import ApiKey
-from imagescribe.endings import Endings, already_done, uncovered
+from imagescribe.endings import Endings, already_done, described, uncovered
 from imagescribe.endpoint import Endpoint
 from imagescribe.errors import NoApiKeyError
 from imagescribe.job import Job
@@ -33,12 +35,17 @@ from imagescribe.model.answers import (
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
-from imagescribe.model.tags import TagState, tag_value
+from imagescribe.model.tags import OurTags, Tagging, TagState, tag_value
 from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
 from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
 from imagescribe.stores.ledger import Claimed, ClaimedElsewhere, Ledger
 from imagescribe.throttle import Permit, RetryAt, Throttle, ThrottleBusyError
+
+if TYPE_CHECKING:
+    # Imported only where they are on: each import starts with the function.
+    from imagescribe.aws.annotations import Annotations
+    from imagescribe.model.labels import Vocabulary
 
 FRESH_SECONDS: Final = 2.5
 """How long before it is paid for an object may have been inspected: most starts come sooner."""
@@ -62,6 +69,8 @@ class Pipeline:
     throttle: Throttle
     endpoint: Endpoint
     endings: Endings
+    vocabulary: Callable[[], Vocabulary | None] = lambda: None
+    annotations: Annotations | None = None
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -92,10 +101,8 @@ class Pipeline:
                     pass
                 case AlreadyFinal() | Stale() as ended:
                     return already_done(upload, ended, is_first=job.is_first)
-            if reason := skip_reason(head, self.settings.max_image_bytes):
+            if reason := skip_reason(head, self.settings.max_bytes_as_they_are):
                 return self.endings.close(upload, attempts, Status.SKIPPED, reason)
-
-            rendered = rendered_from(head, self.settings.max_image_bytes)
 
             # Claim its content, unless that is paid for.
             match self.ledger.claim(upload, job.holder, job.ends_at):
@@ -103,11 +110,12 @@ class Pipeline:
                     return self.endings.wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
                     self.metrics.add(Metric.COPIES)
-                    return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
+                    return self._finish(job, upload, attempts, description, inspected_at)
                 case Claimed():
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
 
-            # Have a picture of it made that the endpoint takes, if it would not take this one.
+            # Have a picture of it made that the endpoint takes, if it is not to get this one.
+            rendered = rendered_from(head, self.settings.max_bytes_as_they_are)
             picture = self.imaging.rendition(upload, self.settings.max_image_bytes) if rendered else upload
             match picture:
                 case Unfit(reason):
@@ -144,9 +152,9 @@ class Pipeline:
                     self._record(permit, answer)
                     return self.endings.overwritten(upload)
             if_not_paid.pop_all()
-            description = self.ledger.save(upload, answer, job.ends_at)
+            description = self.ledger.save(upload, replace(answer, rendered_from=rendered), job.ends_at)
             self._record(permit, answer)
-            return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
+            return self._finish(job, upload, attempts, description, inspected_at)
 
     def _call(self, picture: Addressed, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
@@ -177,14 +185,7 @@ class Pipeline:
                 return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
-        self,
-        job: Job,
-        upload: Upload,
-        attempts: int,
-        description: Description,
-        inspected_at: float,
-        *,
-        rendered: str | None,
+        self, job: Job, upload: Upload, attempts: int, description: Description, inspected_at: float
     ) -> Outcome:
         """Tag and record a description that is paid for."""
         prompt = description.prompt
@@ -195,35 +196,54 @@ class Pipeline:
             return Dead(Reason.UNREADABLE, f"{upload.image}: {detail}: {words}", announces)
         if self.clock() - inspected_at > FRESH_SECONDS_FOR_TAGS and not self.endings.is_current(upload):
             return self.endings.overwritten(upload)
-        tags = self._tag(upload, prompt, job)
-        if tags is None:
+        vocabulary, known = self.vocabulary(), job.known.label_tags
+        labels = vocabulary.labels_of(prompt) if vocabulary else frozenset[str]()
+        tagging = self._tag(upload, prompt, vocabulary, known, job)
+        annotation = self._annotate(upload, prompt, description)
+        if tagging is None or annotation is None:
             return self.endings.overwritten(upload)
         recorded = self.catalog.describe(
             upload,
             description.described_at,
             prompt,
-            tags,
+            tagging.state,
             attempts,
             model=description.model,
-            rendered_from=rendered,
+            rendered_from=description.rendered_from,
+            labels=labels,
+            label_tags=None if tagging.labels == known else tagging.labels,
+            annotation=annotation,
         )
         if recorded != prompt:
-            if recorded and upload.version_id is None:
-                # It was overwritten after we looked, and its new tag may have been written before our old one.
-                self._tag(upload, recorded, job)
+            if upload.version_id is None:
+                # It was overwritten after we looked, and its new tags may have been written before our old ones.
+                if recorded:
+                    self._tag(upload, recorded, vocabulary, tagging.labels, job)
+                elif tagging.labels:  # whoever describes it would take them for a person's
+                    self.objects.tag(upload, OurTags(labels={}, known=tagging.labels), job.ends_at)
             return Done("stale: a later event has a record")
         self.metrics.add(Metric.DESCRIBED)
         if not job.yields:  # how long ago what was in the bucket before was uploaded says nothing of us
             seconds = self.clock() - milliseconds(upload.uploaded_at) / 1000
             self.metrics.add(Metric.SECONDS_TO_PROMPT, max(0.0, seconds))
-        facts = {"prompt": prompt, "model": description.model}
+        facts = described(prompt, description.model, labels)
         return Done(Status.DESCRIBED, Announcement.of_status(upload, Status.DESCRIBED, **facts))
 
-    def _tag(self, upload: Upload, prompt: str, job: Job) -> TagState | None:
-        """Write a prompt onto its object, unless that is off. None where the object is another one by now."""
+    def _tag(
+        self, upload: Upload, prompt: str, vocabulary: Vocabulary | None, known: Mapping[str, str], job: Job
+    ) -> Tagging | None:
+        """Write a prompt and its labels onto its object, unless that is off. None where that is another one by now."""
         if not self.settings.prompt_tag_key:
+            return Tagging({}, TagState.OFF, known)
+        of_prompt = {self.settings.prompt_tag_key: tag_value(prompt)}
+        of_labels = vocabulary.tags(vocabulary.labels_of(prompt)) if vocabulary else None
+        return self.objects.tag(upload, OurTags(of_prompt, of_labels, known), job.ends_at)
+
+    def _annotate(self, upload: Upload, prompt: str, description: Description) -> TagState | None:
+        """Write a prompt as an annotation, if that is on. None where the object is another one by now."""
+        if self.annotations is None:
             return TagState.OFF
-        return self.objects.tag(upload, self.settings.prompt_tag_key, tag_value(prompt), job.ends_at)
+        return self.annotations.write(upload, prompt, description.model, description.described_at)
 
     def _release(self, permit: Permit) -> None:
         """Return a permit that was not used, if the throttle can be reached."""

@@ -6,7 +6,7 @@ It goes straight to the table, so that `get` and `list` work whatever else of th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from itertools import batched
@@ -16,6 +16,7 @@ from imagescribe.query.pages import Page, Pages
 from imagescribe.query.reader import BATCH_GET_LIMIT, CatalogReader, StatusCounts
 from imagescribe.query.records import ImageRecord
 from imagescribe.stores.catalog import Status
+from imagescribe.stores.dynamodb import get_all
 from imagescribe_ops.stack import Connection, readable_errors
 
 __all__ = ["UNFINISHED", "CatalogView", "ImageRecord", "Page", "StatusCounts"]
@@ -48,14 +49,21 @@ class CatalogView:
         prefix: str = "",
         status: Status | None = None,
         day: date | None = None,
+        label: str = "",
         limit: int = 0,
         after: str = "",
     ) -> Page:
         """List images: in the order of keys, or newest first where a status or a day is asked for; see `Pages.page`."""
+        pages = Pages(self._client, self._table, bucket, self._reader)
+        records: list[ImageRecord] = []
         with readable_errors():
-            return Pages(self._client, self._table, bucket, self._reader).page(
-                prefix=prefix, status=status, day=day, after=after, limit=limit
-            )
+            while True:
+                left = limit and limit - len(records)
+                page = pages.page(prefix=prefix, status=status, day=day, label=label, after=after, limit=left)
+                records += page.records
+                if not label or not page.more or len(records) == limit:
+                    return Page(records, page.after)
+                after = page.after  # it looked through as many as one request does, and there are more
 
     def walk(self, bucket: str, prefix: str = "", after: str = "") -> Iterator[ImageRecord]:
         """Yield all records under a prefix in the order of their keys, holding only some hundreds of them at a time.
@@ -67,10 +75,23 @@ class CatalogView:
         after
             A key under the prefix, of an image that need not be there any more: only what comes after it.
         """
+        return self._walk(self._by_key(bucket, prefix, after), self.get_many)
+
+    def walk_items(self, bucket: str, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the same as they are at this moment, with all that the table has of them."""
+
+        def items(images: tuple[str, ...]) -> list[dict[str, Any]]:
+            with readable_errors():
+                return get_all(self._client, {self._table: [{"image": image} for image in images]})[self._table]
+
+        return self._walk(self._by_key(bucket, prefix), items)
+
+    @staticmethod
+    def _walk[T](images: Iterable[str], read: Callable[[tuple[str, ...]], list[T]]) -> Iterator[T]:
         with ThreadPoolExecutor(WALK_SIDE_BY_SIDE) as pool:
-            ahead: deque[Future[list[ImageRecord]]] = deque()
-            for batch in batched(self._by_key(bucket, prefix, after), BATCH_GET_LIMIT):
-                ahead.append(pool.submit(self.get_many, batch))
+            ahead: deque[Future[list[T]]] = deque()
+            for batch in batched(images, BATCH_GET_LIMIT):
+                ahead.append(pool.submit(read, batch))
                 if len(ahead) > WALK_SIDE_BY_SIDE:
                     yield from ahead.popleft().result()
             while ahead:

@@ -22,8 +22,11 @@ from imagescribe_ops.commands.main import app
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
 from tests.certificates import CERTIFICATES
+from tests.conftest import ALONE, OPERATED
 from tests.stack.bodies import SAMPLE_BUCKET
-from tests.stack.deployment import Deployment, events_client
+from tests.stack.deployment import Deployment, events_client, session_of
+from tests.stack.secrecy import left_behind, secrets_in
+from tests.stack.watch import Watch
 
 # Retries and refusals come quickly, a failing image is given up soon, and a picture need not be large to be too large.
 QUICK = {
@@ -118,10 +121,12 @@ def _no_settings_of_the_user() -> Iterator[None]:
 def stacks() -> Iterator[Stacks]:
     """The emulator and the simulator, and what is deployed in them."""
     with LocalCloud(latency_s=0.1, authority=CERTIFICATES.authority) as cloud, ExitStack() as exits:
-        yield Stacks(cloud, exits)
+        stacks = Stacks(cloud, exits)
+        yield stacks
+        assert secrets_in(stacks.keys, left_behind(stacks.deployments)) == []
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def _begun(request: pytest.FixtureRequest, _no_settings_of_the_user: None) -> Iterator[dict[Work, Future[Any]]]:
     """What goes on beside the tests. What is not done by the end of them ends with the cloud."""
     works = [mark.kwargs["work"] for item in request.session.items for mark in item.iter_markers("beside")]
@@ -131,6 +136,13 @@ def _begun(request: pytest.FixtureRequest, _no_settings_of_the_user: None) -> It
     pool = ThreadPoolExecutor(4)
     yield {work: pool.submit(work, stacks) for work in dict.fromkeys(works)}
     pool.shutdown(wait=False, cancel_futures=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _goes_on_beside(request: pytest.FixtureRequest) -> None:
+    """Begin it in the process whose tests wait for it."""
+    if request.path.stem.removeprefix("test_") not in OPERATED + ALONE:
+        request.getfixturevalue("_begun")
 
 
 @pytest.fixture
@@ -173,6 +185,32 @@ def versioned(stacks: Stacks) -> Deployment:
         },
     )
     return deployment
+
+
+@pytest.fixture(scope="session")
+def watch(stacks: Stacks) -> Watch:
+    """A stack of its own, whose alarms tell a topic."""
+    session = session_of(stacks.cloud)
+    sns: Any = session.client("sns", endpoint_url=stacks.cloud.endpoint_url)
+    sqs = session.client("sqs", endpoint_url=stacks.cloud.endpoint_url)
+    topic = sns.create_topic(Name="on-call")["TopicArn"]
+    heard = sqs.create_queue(QueueName="on-call")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sns.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+            }
+        ]
+    }
+    sqs.set_queue_attributes(QueueUrl=heard, Attributes={"Policy": json.dumps(policy)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    deployment = stacks.with_own_simulator("watched", AlarmTopicArn=topic, DailyBudgetUsd="25")
+    cloudwatch = session.client("cloudwatch", endpoint_url=stacks.cloud.endpoint_url)
+    return Watch(deployment, cloudwatch, heard)
 
 
 class Run(Protocol):

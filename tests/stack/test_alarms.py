@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
@@ -20,37 +20,10 @@ from tests.alarm_state import rings
 from tests.emf import Point, points
 from tests.sam_template import OBSERVABILITY, resources
 from tests.stack.conftest import Stacks
-from tests.stack.deployment import session_of
 from tests.stack.pictures import picture
 from tests.stack.watch import Watch, lasting
 
 WRONG_KEY = "a-wrong-key-0123456789"
-
-
-@pytest.fixture(scope="module")
-def watch(stacks: Stacks) -> Watch:
-    """A stack of its own, whose alarms tell a topic."""
-    session = session_of(stacks.cloud)
-    sns: Any = session.client("sns", endpoint_url=stacks.cloud.endpoint_url)
-    sqs = session.client("sqs", endpoint_url=stacks.cloud.endpoint_url)
-    topic = sns.create_topic(Name="on-call")["TopicArn"]
-    heard = sqs.create_queue(QueueName="on-call")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = {
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sns.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": arn,
-            }
-        ]
-    }
-    sqs.set_queue_attributes(QueueUrl=heard, Attributes={"Policy": json.dumps(policy)})
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    deployment = stacks.with_own_simulator("watched", AlarmTopicArn=topic, DailyBudgetUsd="25")
-    cloudwatch = session.client("cloudwatch", endpoint_url=stacks.cloud.endpoint_url)
-    return Watch(deployment, cloudwatch, heard)
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +38,9 @@ def test_where_all_is_well_no_alarm_rings(watch: Watch) -> None:
     watch.deployment.put("well.png", picture())
     watch.deployment.until_described("well.png")
     watch.deployment.until_idle()
-    measured = lasting(watch.minute(), 35)
+    measured = lasting(watch.minute(), 35) + lasting(watch.snapshot(), 120, every=900)
     ours = [name for name, alarm in watch.alarms.items() if alarm["Namespace"] == "ImageScribe"]
-    assert len(ours) == 6
+    assert len(ours) == 7
     assert [name for name in ours if watch.rings(name, measured)] == []
 
 
@@ -213,6 +186,23 @@ def test_a_recover_function_that_does_not_run_is_told(watch: Watch) -> None:
     watch.follow(watch.section("recover-not-running"))
 
 
+def test_an_index_that_is_not_made_afresh_is_told_and_one_that_is_heals_it(watch: Watch) -> None:
+    alarm = watch.alarms["snapshot-old"]
+    (fresh,) = [point for point in watch.snapshot() if point.name == Metric.SNAPSHOT_AGE_SECONDS]
+    assert not rings(alarm, [fresh], fresh.at + 6_299)
+    assert rings(alarm, [fresh], fresh.at + 7_200), "it did not run for two hours"
+    watch.let_snapshot_age(90_000)
+    snapshot_function = watch.deployment.outputs.snapshot_function_name
+    with watch.deployment.without("ReadEveryRecord", "dynamodb:Scan", function=snapshot_function):
+        watch.restart(snapshot_function)
+        old = watch.snapshot(fails=True)
+    well_before = replace(fresh, at=max(point.at for point in old) - 105 * 60)
+    assert not watch.rings("snapshot-old", [*lasting(old, 105, every=900), well_before])
+    assert watch.rings("snapshot-old", lasting(old, 120, every=900))
+    watch.follow(watch.section("snapshot-old"))
+    assert not watch.rings("snapshot-old", lasting(watch.snapshot(), 120, every=900))
+
+
 def test_every_alarm_tells_also_when_it_is_over(watch: Watch) -> None:
     for name in watch.alarms:
         watch.told(name, "ALARM")
@@ -241,6 +231,7 @@ def test_every_metric_that_an_alarm_or_a_widget_names_is_emitted(watch: Watch) -
     deployment.put("each/fault.png", picture())
     deployment.until_status("waiting", "each/fault.png")
     watch.minute()
+    watch.snapshot()
     assert _emitted(watch) == set(Metric)
 
 

@@ -98,8 +98,9 @@ def test_every_end_is_an_event_that_keeps_to_its_schema_and_the_example_gets_it(
         assert event["detail-type"] == detail_type
         record = stack.record(key)
         assert record is not None
-        for name in event["detail"].keys() - {"schema_version", "reason"}:
+        for name in event["detail"].keys() - {"schema_version", "reason", "labels"}:
             assert event["detail"][name] == record[name]
+        assert event["detail"].get("labels", []) == sorted(record["labels"] or ())
 
     def has_once(line: str) -> bool:
         return consumer().count(line) == 1

@@ -27,8 +27,9 @@ from imagescribe.aws.sqs import Delivery, UploadQueue
 from imagescribe.batch import BatchProcessor
 from imagescribe.endings import Endings
 from imagescribe.model.events import Deletion, Upload
+from imagescribe.model.labels import Vocabulary
 from imagescribe.pipeline import Pipeline
-from imagescribe.settings import Settings
+from imagescribe.settings import Renditions, Settings
 from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe.stores.ledger import Ledger, content_key
@@ -180,6 +181,10 @@ class Stage:
         How long the function waits for its threads, by the machine's clock.
     waited_for
         How long it meant to, by the stage's, each time.
+    labels
+        The vocabulary, as the parameter has it.
+    annotations
+        Who writes annotations, after the next cold start; None where nobody does.
     """
 
     s3: Service
@@ -204,6 +209,8 @@ class Stage:
     lambda_seconds: float = INVOCATION_SECONDS
     patience_seconds: float = 60.0
     waited_for: list[float] = field(default_factory=list)
+    labels: str = ""
+    annotations: Any = None
     _sequence: Iterator[int] = field(default_factory=lambda: count(0x006AE85494A1B2C3))
     _invocations: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -226,6 +233,7 @@ class Stage:
                 "max_attempts": 3,
                 "retry_base_seconds": 4.0,
                 "max_image_bytes": 1_000_000,
+                "renditions": Renditions.NEEDED,
                 "prompt_tag_key": "prompt",
                 "max_requests_per_minute": 0.0,
                 "daily_budget_usd": 0.0,
@@ -247,6 +255,8 @@ class Stage:
             throttle=throttle,
             endpoint=stand_in(self.endpoint),
             endings=Endings(objects, catalog, self.clock, self.clock.sleep),
+            vocabulary=lambda: Vocabulary.parse(self.labels),
+            annotations=self.annotations,
             clock=self.clock,
             sleep=self.clock.sleep,
             random=Random(1),

@@ -27,12 +27,14 @@ def test_the_function_starts_with_what_the_template_sets(stage: Stage) -> None:
     variables = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
     of_the_other_function = {"IMAGESCRIBE_EVENT_SOURCE_MAPPINGS", "AWS_DEFAULT_REGION"}
     of_the_other_function |= {"IMAGESCRIBE_BACKFILL_QUEUE_URL", "IMAGESCRIBE_JOBS_TABLE"}
-    of_the_other_function |= {"IMAGESCRIBE_IMAGING_FUNCTION"}
+    of_the_other_function |= {"IMAGESCRIBE_IMAGING_FUNCTION", "IMAGESCRIBE_BUCKET"}
+    of_the_other_function |= {"IMAGESCRIBE_LABELS", "IMAGESCRIBE_LABELS_KEY", "IMAGESCRIBE_WRITE_ANNOTATION"}
     assert set(variables) == set(ENVIRONMENT) - of_the_other_function
     settings = Settings.from_environment({name: ENVIRONMENT[name] for name in variables})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        patch.setenv("IMAGESCRIBE_IMAGING_FUNCTION", "imaging")
+        for name in ("IMAGING_FUNCTION", "BUCKET", "LABELS", "LABELS_KEY", "WRITE_ANNOTATION"):
+            patch.setenv(f"IMAGESCRIBE_{name}", "")
         assert stage.describe.assemble(settings).pipeline.settings == settings
 
 

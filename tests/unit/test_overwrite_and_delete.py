@@ -10,7 +10,7 @@ import pytest
 
 from imagescribe.model.events import Deletion, Upload
 from imagescribe.model.outcomes import Deferred
-from imagescribe.model.tags import TagState
+from imagescribe.model.tags import OurTags, TagState
 from imagescribe.pipeline import FRESH_SECONDS_FOR_TAGS
 from tests.factories import eventbridge_body, make_picture
 from tests.unit import stages
@@ -125,7 +125,7 @@ def test_an_overwrite_while_the_answer_is_being_saved_never_puts_the_old_prompt_
         if is_done_at_once:  # by another invocation, while this one still waits for its table
             prompt = prompt_of(NEW)
             stage.pipeline.catalog.open(new[0])
-            stage.pipeline.objects.tag(new[0], "prompt", prompt)
+            stage.pipeline.objects.tag(new[0], OurTags({"prompt": prompt}))
             stage.pipeline.catalog.describe(new[0], "2026-11-02T09:15:04.000Z", prompt, TagState.WRITTEN, 0)
 
     save = once(overwrite)

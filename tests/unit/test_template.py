@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imagescribe.aws.sqs import RECEIVES_BEFORE_REQUEUE
+from imagescribe.model.labels import TAG_KEY
 from imagescribe.query.snapshot import KEY
 from imagescribe.settings import Settings
 from tests import sam_template
@@ -112,6 +113,37 @@ def test_the_describe_function_may_look_a_whole_batch_up(table: str, action: str
     assert action in ALLOWED[f"DescribeRole.{table}"]["Action"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "sid"),
+    [
+        ("WritesTags", "WriteTheirTags"),
+        ("WritesAnnotation", "AnnotateThem"),
+        ("AnnotatesWithKmsKey", "EncryptAnnotations"),
+        ("HasLabelsKey", "ReadTheVocabulary"),
+    ],
+)
+def test_what_a_parameter_turns_on_is_permitted_only_then(condition: str, sid: str) -> None:
+    (switched,) = [
+        each["Fn::If"]
+        for each in inner(RESOURCES["DescribeRole"])
+        if isinstance(each, dict) and "Fn::If" in each and isinstance(each["Fn::If"][1], dict)
+        if each["Fn::If"][1].get("Sid") == sid
+    ]
+    assert switched[0] == condition
+    assert switched[2] == {"Ref": "AWS::NoValue"}
+
+
+def test_no_other_function_may_tag_or_annotate() -> None:
+    for action in ("s3:PutObjectTagging", "s3:PutObjectVersionTagging", "s3:PutObjectAnnotation"):
+        roles = {name.partition(".")[0] for name, each in ALLOWED.items() if action in as_list(each["Action"])}
+        assert roles == {"DescribeRole"}
+
+
+def test_the_tag_of_the_prompt_is_none_of_the_labels() -> None:
+    (rule,) = sam_template.load()["Rules"]["LabelsNeedTheirTag"]["Assertions"]
+    assert rule["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "PromptTagKey"}, TAG_KEY]}]}
+
+
 def test_no_role_takes_a_policy_of_awss_or_sams() -> None:
     for role in ROLES.values():
         assert "ManagedPolicyArns" not in role
@@ -156,7 +188,7 @@ def test_the_snapshot_function_alone_scans_the_catalog_and_with_the_imaging_func
     }
 
 
-def test_the_query_function_may_only_read() -> None:
+def test_the_query_function_reads_and_what_it_has_made_is_thumbnails() -> None:
     actions = {
         action.partition(":")[2]
         for name, each in ALLOWED.items()
@@ -164,7 +196,9 @@ def test_the_query_function_may_only_read() -> None:
         for action in as_list(each["Action"])
     }
     reads = {"GetItem", "BatchGetItem", "Query", "GetObject", "GetObjectVersion", "ListBucket", "Decrypt"}
-    assert actions == reads | {"AssumeRole"}
+    assert actions == reads | {"AssumeRole", "InvokeFunction"}
+    assert ALLOWED["QueryRole.MakeThumbnails"]["Resource"] == {"Fn::GetAtt": "ImagingFunction.Arn"}
+    assert ALLOWED["QueryRole.ShowThumbnails"]["Resource"] == {"Fn::Sub": "${DerivedBucket.Arn}/thumbnails/*"}
 
 
 def test_the_index_is_read_and_written_where_the_template_allows_it() -> None:
@@ -176,11 +210,14 @@ def test_nothing_is_public_by_default() -> None:
     assert FUNCTIONS["QueryFunction"]["FunctionUrlConfig"] == {"AuthType": "AWS_IAM"}
     assert sam_template.load()["Parameters"]["JwtIssuer"]["Default"] == ""
     of_http_api = [each for each in RESOURCES.values() if each["Type"].startswith("AWS::ApiGatewayV2::")]
-    assert len(of_http_api) == 5
+    assert len(of_http_api) == 7
     assert all(each["Condition"] == "HasJwtIssuer" for each in of_http_api)
-    (route,) = sam_template.resources("AWS::ApiGatewayV2::Route").values()
-    assert route["AuthorizationType"] == "JWT"
-    assert route["RouteKey"].startswith("GET ")
+    routes = sam_template.resources("AWS::ApiGatewayV2::Route").values()
+    assert {route["RouteKey"]: route["AuthorizationType"] for route in routes} == {
+        "GET /{proxy+}": "JWT",
+        "GET /gallery": "NONE",  # the page itself, which holds nothing that is anybody's
+        "GET /gallery/{file}": "NONE",
+    }
 
 
 # ── Numbers that hang together ───────────────────────────────────────────────────────────────────────────────────────
@@ -231,8 +268,8 @@ class Noting(dict[str, str]):
     """An environment that has everything, and notes what was asked for."""
 
     def __missing__(self, name: str) -> str:
-        self[name] = "1"
-        return "1"
+        self[name] = "needed" if name == "IMAGESCRIBE_RENDITIONS" else "1"
+        return self[name]
 
 
 def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else() -> None:

@@ -18,13 +18,13 @@ from botocore.exceptions import ClientError
 from imagescribe.errors import OutOfTimeError
 from imagescribe.model.events import Upload
 from imagescribe.model.kinds import TAKEN, image_type, refusal
-from imagescribe.model.tags import TagState, merge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import TagTypeDef
 
     from imagescribe.model.events import ObjectEvent
+    from imagescribe.model.tags import OurTags, Tagging
 
 CLIENT_CONFIG: Final = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
 
@@ -74,7 +74,7 @@ class ObjectHead:
     unreadable: str = ""
 
 
-def skip_reason(head: ObjectHead, max_bytes: int) -> str | None:
+def skip_reason(head: ObjectHead, max_bytes_as_it_is: int) -> str | None:
     """Say why an object can't be described, or return None where it can, as it is or as a rendition."""
     if head.unreadable:
         return head.unreadable
@@ -82,15 +82,15 @@ def skip_reason(head: ObjectHead, max_bytes: int) -> str | None:
         return "the object is empty"
     if reason := refusal(head.first_bytes):
         return reason
-    if rendered_from(head, max_bytes) and head.size > MAX_SOURCE_BYTES:
+    if rendered_from(head, max_bytes_as_it_is) and head.size > MAX_SOURCE_BYTES:
         return f"{head.size:,} bytes, and no more than {MAX_SOURCE_BYTES:,} are converted"
     return None
 
 
-def rendered_from(head: ObjectHead, max_bytes: int) -> str | None:
-    """Return the kind of an image that the endpoint would not take as it is; None where it would."""
+def rendered_from(head: ObjectHead, max_bytes_as_it_is: int) -> str | None:
+    """Return the kind of an image that the endpoint does not get as it is; None where it does."""
     kind = image_type(head.first_bytes)
-    return kind if kind not in TAKEN or head.size > max_bytes else None
+    return kind if kind not in TAKEN or head.size > max_bytes_as_it_is else None
 
 
 class Objects:
@@ -139,8 +139,8 @@ class Objects:
         """Return a URL that reads this object, for URL_LIFE_SECONDS. It is a secret while it lives."""
         return presigned_url(self._client, **_address(stored))
 
-    def tag(self, upload: Upload, key: str, value: str, deadline: float = inf) -> TagState | None:
-        """Set one tag and keep all others.
+    def tag(self, upload: Upload, ours: OurTags, deadline: float = inf) -> Tagging | None:
+        """Set our tags and keep all others.
 
         S3 replaces a tag set as a whole and has no conditional form of it, so the set is read right before it is
         written; if it can't be read it is not written, for that would erase it.
@@ -153,7 +153,7 @@ class Objects:
 
         Returns
         -------
-        TagState or None
+        Tagging or None
             None where the object is gone.
 
         Raises
@@ -164,21 +164,19 @@ class Objects:
         address = _address(upload)
         try:
             present = {tag["Key"]: tag["Value"] for tag in self._client.get_object_tagging(**address)["TagSet"]}
-            tags = merge(present, key, value)
-            if tags is None:
-                return TagState.FULL
-            if tags != present:
+            tagging = ours.among(present)
+            if tagging.tags != present:
                 if self._clock() > deadline:
                     raise OutOfTimeError("the invocation was over before the tag could be written")
-                tag_set: list[TagTypeDef] = [{"Key": name, "Value": text} for name, text in tags.items()]
+                tag_set: list[TagTypeDef] = [{"Key": name, "Value": text} for name, text in tagging.tags.items()]
                 self._client.put_object_tagging(**address, Tagging={"TagSet": tag_set})
         except ClientError as error:
             if error_code(error) in _MISSING:
                 return None
             if error_code(error) == "AccessDenied":
-                return TagState.DENIED
+                return ours.denied()
             raise
-        return TagState.WRITTEN
+        return tagging
 
 
 def presigned_url(client: S3Client, **address: str) -> str:

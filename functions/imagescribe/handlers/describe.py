@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,18 @@ from imagescribe.throttle import Throttle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_s3 import S3Client
+
+    from imagescribe.aws.annotations import Annotations
+    from imagescribe.model.labels import Vocabulary
 
 
 def assemble(settings: Settings) -> BatchProcessor:
     """Make what a batch meets. Clients are made before any thread: making one takes long and is not safe among them."""
     session = boto3.Session()
     dynamodb = session.client("dynamodb", config=AWS_CONFIG)
-    objects = Objects(session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG)))
+    s3 = session.client("s3", config=AWS_CONFIG.merge(CLIENT_CONFIG))
+    objects = Objects(s3)
     catalog = Catalog(dynamodb, settings.catalog_table)
     pipeline = Pipeline(
         settings=settings,
@@ -62,6 +67,8 @@ def assemble(settings: Settings) -> BatchProcessor:
             settings.describe_url, MAX_SIDE_BY_SIDE, settings.answer_timeout_seconds, settings.price_per_call_usd
         ),
         endings=Endings(objects, catalog),
+        vocabulary=_vocabulary(s3),
+        annotations=_annotations(s3, session),
     )
     return BatchProcessor(
         pipeline=pipeline,
@@ -71,6 +78,26 @@ def assemble(settings: Settings) -> BatchProcessor:
         ),
         announcements=Announcements(session.client("events", config=AWS_CONFIG)),
     )
+
+
+# What follows is off by default, and imported only where it is on: each import starts with the function.
+
+
+def _vocabulary(s3: S3Client) -> Callable[[], Vocabulary | None]:
+    text, key = os.environ["IMAGESCRIBE_LABELS"], os.environ["IMAGESCRIBE_LABELS_KEY"]
+    if not (text or key):
+        return lambda: None
+    from imagescribe.vocabulary import CachedVocabulary, Source  # noqa: PLC0415
+
+    return CachedVocabulary(Source(text, os.environ["IMAGESCRIBE_BUCKET"], key), s3)
+
+
+def _annotations(s3: S3Client, session: boto3.Session) -> Annotations | None:
+    if os.environ["IMAGESCRIBE_WRITE_ANNOTATION"] != "true":
+        return None
+    from imagescribe.aws.annotations import Annotations  # noqa: PLC0415
+
+    return Annotations(s3, session)
 
 
 _batches = assemble(Settings.from_environment(os.environ))

@@ -39,15 +39,15 @@ class Announcement:
     event
         The upload that came to this end, or the event that took the image's record out.
     facts
-        What this end has to tell besides: the prompt and its model, or the error.
+        What this end has to tell besides: the prompt, its model and its labels, or the error.
     """
 
     detail_type: DetailType
     event: ObjectEvent
-    facts: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    facts: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def of_status(cls, upload: Upload, status: str, **facts: str | None) -> Self:
+    def of_status(cls, upload: Upload, status: str, **facts: object) -> Self:
         """Return what there is to announce of an upload whose record has come to a status."""
         return cls(DetailType(f"Image {status.capitalize()}"), upload, facts)
 

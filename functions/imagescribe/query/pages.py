@@ -14,12 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from heapq import merge
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from imagescribe.model.times import iso_utc
 from imagescribe.query import cursors
 from imagescribe.query.cursors import Position
 from imagescribe.query.errors import QueryError
+from imagescribe.query.reader import BATCH_GET_LIMIT
 from imagescribe.query.records import ImageRecord
 from imagescribe.stores.catalog import Status
 
@@ -65,6 +67,7 @@ class Pages:
         status: Status | None = None,
         day: date | None = None,
         described_since_ms: int | None = None,
+        label: str = "",
         after: str = "",
         limit: int = 0,
     ) -> Page:
@@ -78,6 +81,8 @@ class Pages:
             Of the upload, in UTC.
         described_since_ms
             Milliseconds since 1970. It goes without a status and a day.
+        label
+            Only images that have it. No index knows of labels: the records of all others are looked at too.
         limit
             At most so many; 0 for all there are.
 
@@ -95,6 +100,8 @@ class Pages:
         else:
             found = self._by_status([status] if status else list(Status), day, after)
         beginning = f"s3://{self.bucket}/{prefix}"
+        if label:
+            return self._labelled(found, beginning, label, status, limit)
         images: list[str] = []
         last: Position | None = None
         for number, (image, position) in enumerate(found):
@@ -107,6 +114,21 @@ class Pages:
             last = None  # that was all
         records = [each for each in self.catalog.get_many(images) if status is None or each.status == status]
         return Page(records, cursors.encode(last) if last else "")
+
+    def _labelled(self, found: Found, beginning: str, label: str, status: Status | None, limit: int) -> Page:
+        records: list[ImageRecord] = []
+        for number, stretch in enumerate(batched(found, BATCH_GET_LIMIT), start=1):
+            images = (image for image, _ in stretch if image.startswith(beginning))
+            of_image = {record.image: record for record in self.catalog.get_many(images)}
+            for image, position in stretch:
+                record = of_image.get(image)
+                if record and label in record.labels and status in (None, record.status):
+                    records.append(record)
+                    if len(records) == limit:
+                        return Page(records, cursors.encode(position))
+            if limit and number * BATCH_GET_LIMIT >= MAX_EXAMINED:
+                return Page(records, cursors.encode(stretch[-1][1]))
+        return Page(records, "")
 
     def _by_key(self, prefix: str, after: str) -> Found:
         start: dict[str, Any] = {}

@@ -44,6 +44,8 @@ class ImageRecord:
     waiting_until: str
     model: str = ""
     rendered_from: str = ""
+    labels: tuple[str, ...] = ()
+    annotation: str = ""
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -74,6 +76,8 @@ class ImageRecord:
             waiting_until=text("waiting_until"),
             model=text("model"),
             rendered_from=text("rendered_from"),
+            labels=tuple(sorted(item.get("labels", {}).get("SS", ()))),
+            annotation=text("annotation"),
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -33,6 +33,11 @@ class Known:
 
     record: Record | None = None
     content: Description | ClaimedElsewhere | None = None
+
+    @property
+    def label_tags(self) -> Mapping[str, str]:
+        """The tags of labels that were written onto the object."""
+        return self.record.label_tags if self.record else {}
 
     def standing(self, upload: Upload) -> Standing | None:
         """Return how an upload stands by its image's record; None where that is to be opened for it."""

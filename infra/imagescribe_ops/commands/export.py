@@ -25,6 +25,7 @@ from imagescribe_ops.export.export import Cursor, Export, Query, Sink, TornError
 from imagescribe_ops.export.parquet import Parquet
 from imagescribe_ops.export.sidecars import Sidecars
 from imagescribe_ops.export.texts import Csv, JsonLines, Output
+from imagescribe_ops.export.xmp import XMP_SUFFIX, xmp_text
 from imagescribe_ops.local.processes import Interrupted, interruptible, shielded
 
 
@@ -59,6 +60,12 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Write each prompt into a text file under this folder: a/b.jpg's as a/b.txt."),
     ] = None,
+    xmp: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write each prompt and its labels as XMP under this folder: a/b.jpg's as a/b.xmp."
+        ),
+    ] = None,
     after: Annotated[
         str, typer.Option(metavar="CURSOR", help="Go on where an export stopped that printed this cursor.")
     ] = "",
@@ -72,33 +79,40 @@ def export(
     would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) gets an apostrophe before it.
 
     **Parquet** needs `-o`, and pyarrow: `uv run --extra parquet imagescribe export …`. Times are TIMESTAMP (UTC),
-    `size` and `attempts` BIGINT, all else text; what a record lacks is null. What goes on is another file.
+    `size` and `attempts` BIGINT, `labels` a list, all else text; what a record lacks is null. What goes on is another
+    file.
 
-    **Sidecars** are what trainers of image models look for: the prompt on one line, under the picture's name. With
-    `--sidecars` alone nothing else is written. Left out, and said, are keys with `.` or `..` in their path, and the
-    second of two pictures whose names differ in the suffix alone.
+    **Sidecars** are what trainers of image models look for: the prompt on one line, under the picture's name. **XMP**
+    is what photographers' programs look for there: the prompt as `dc:description`, the labels as `dc:subject`. With
+    `--sidecars` or `--xmp` alone nothing else is written. Left out, and said, are keys with `.` or `..` in their path,
+    and the second of two pictures whose names differ in the suffix alone.
 
     Examples: `imagescribe export --status described -o prompts.jsonl` · `imagescribe export --sidecars captions/`
     """
     path = None if output is None or str(output) == "-" else output
     if form is Form.PARQUET and path is None:
         raise typer.BadParameter("Parquet goes into a file: add -o FILE", param_hint="--format")
-    if options.as_json and (path or sidecars) is None:
-        raise typer.BadParameter("tells what was done, and needs -o FILE or --sidecars", param_hint="--json")
+    if options.as_json and (path or sidecars or xmp) is None:
+        raise typer.BadParameter("tells what was done, and needs -o FILE, --sidecars or --xmp", param_hint="--json")
     connection, outputs = options.outputs()
     query = Query(outputs.bucket_name, utf8(prefix, "--prefix"), status, since.isoformat() if since else "", form)
     cursor = Cursor.decoded(utf8(after, "--after"), query) if after else Cursor()
     steps = Steps(Console(stderr=True, highlight=False, soft_wrap=True))
-    folder = Sidecars(sidecars, steps.say) if sidecars is not None else None
+    folders = []
+    if sidecars is not None:
+        folders.append(Folder("sidecars", sidecars, Sidecars(sidecars, steps.say)))
+    if xmp is not None:
+        folders.append(Folder("xmp", xmp, Sidecars(xmp, steps.say, XMP_SUFFIX, xmp_text)))
     with ExitStack() as files:
-        sinks: list[Sink] = [folder] if folder else []
-        if folder is None or output is not None:
+        sinks: list[Sink] = [folder.files for folder in folders]
+        writes_file = not folders or output is not None
+        if writes_file:
             sinks.append(_file(form, path, cursor, files))
-        is_on_terminal = sinks[-1] is not folder and path is None and sys.stdout.isatty()
+        is_on_terminal = writes_file and path is None and sys.stdout.isatty()
         view = CatalogView(connection, outputs.catalog_table_name)
         run = Export(view, query, sinks, cursor, _nothing if is_on_terminal else _progress(steps))
         stopped = _run(run, files, steps, options)
-    told = Told(run, query, path, output, folder, sidecars, options)
+    told = Told(run, query, path, output, folders, options)
     if options.as_json:
         print_json(told.as_json(is_complete=not stopped))
     else:
@@ -156,6 +170,15 @@ def _nothing(_export: Export) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of files beside pictures, and the option that asked for it."""
+
+    option: str
+    directory: Path
+    files: Sidecars
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What is told of an export in the end."""
 
@@ -163,19 +186,20 @@ class Told:
     query: Query
     path: Path | None
     output: Path | None
-    folder: Sidecars | None
-    directory: Path | None
+    folders: list[Folder]
     options: StackOptions
 
     def summary(self) -> list[str]:
         """Return what was done."""
         lines = []
-        if self.folder is None or self.output:
+        if not self.folders or self.output:
             place = f" to {self.path}" if self.path else ""
             lines.append(f"Exported {self.run.written:,} of {self.run.read:,} records{place}.")
-        if self.folder:
-            left_out = f"; {self.folder.left_out:,} pictures have none" if self.folder.left_out else ""
-            lines.append(f"{self.folder.written:,} sidecars are in {self.directory}{left_out}.")
+        for folder in self.folders:
+            files = folder.files
+            left_out = f"; {files.left_out:,} pictures have none" if files.left_out else ""
+            kind = "XMP sidecars" if folder.option == "xmp" else "sidecars"
+            lines.append(f"{files.written:,} {kind} are in {folder.directory}{left_out}.")
         return lines
 
     def way_on(self) -> list[str]:
@@ -189,7 +213,7 @@ class Told:
             "--status": query.status,
             "--since": query.since and f"{query.since}Z",
             "-o": "ANOTHER-FILE" if query.form == Form.PARQUET else self.output,
-            "--sidecars": self.directory,
+            **{f"--{folder.option}": folder.directory for folder in self.folders},
             "--after": self.run.cursor.encoded(query),
         }
         words = [word for name, value in given.items() if value for word in (name, str(value))]
@@ -198,12 +222,16 @@ class Told:
 
     def as_json(self, *, is_complete: bool) -> dict[str, object]:
         """Return the same for a program."""
-        folder = self.folder
+        beside = {
+            folder.option: {"written": folder.files.written, "left_out": folder.files.left_out}
+            for folder in self.folders
+        }
         return {
             "complete": is_complete,
             "cursor": "" if is_complete or not self.run.cursor.key else self.run.cursor.encoded(self.query),
             "read": self.run.read,
             "written": self.run.written,
             "file": str(self.path) if self.path else "",
-            "sidecars": {"written": folder.written, "left_out": folder.left_out} if folder else None,
+            "sidecars": beside.get("sidecars"),
+            "xmp": beside.get("xmp"),
         }

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from imagescribe.aws.s3 import Objects
 from imagescribe.model.events import Deletion
+from imagescribe.model.tags import TagState
 from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
 from imagescribe_ops.commands.base import (
@@ -112,11 +113,13 @@ def _show_record(record: ImageRecord) -> None:
             ("image", record.image),
             ("status", shown(record.status, STATUS_STYLES.get(record.status, ""))),
             ("prompt", record.prompt),
+            ("labels", ", ".join(record.labels)),
             ("model", record.model),
             ("reason", record.error if record.status != Status.DESCRIBED else ""),
             ("rendered from", record.rendered_from),
             ("waiting until", record.waiting_until if record.status == Status.WAITING else ""),
             ("object tags", record.tags),
+            ("annotation", record.annotation if record.annotation != TagState.OFF else ""),
             ("attempts", str(record.attempts or "")),
             ("uploaded", record.uploaded_at),
             ("described", record.described_at),
@@ -140,15 +143,19 @@ def list_images(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
     ] = None,
+    label: Annotated[
+        str, typer.Option(help="Only images that have this label. The record of each other one is looked at for that.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 lists all.")] = 100,
     after: Annotated[str, typer.Option(metavar="CURSOR", help="Go on where the page before ended.")] = "",
 ) -> None:
-    """List images by prefix, by status and by day.
+    """List images by prefix, by status, by day and by label.
 
     Where standard output is no terminal, each image is a line of upload time, status, image and prompt (or the reason
     there is none), separated by tabs. With `--json`: `{"images": […], "more": true|false, "after": CURSOR|null}`.
 
-    Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23`
+    Examples: `imagescribe list --prefix holiday/` · `imagescribe list --status rejected --day 2026-11-23` ·
+    `imagescribe list --label boat`
     """
     connection, outputs = options.outputs()
     page = CatalogView(connection, outputs.catalog_table_name).find(
@@ -156,6 +163,7 @@ def list_images(
         prefix=outputs.own_prefix(utf8(prefix, "--prefix")),
         status=status,
         day=day.date() if day else None,
+        label=utf8(label, "--label").strip().lower(),
         limit=limit,
         after=after,
     )

@@ -21,7 +21,7 @@ TIMES = frozenset(each.name for each in fields(ImageRecord) if each.name.endswit
 
 
 class Parquet:
-    """A Parquet file: times are TIMESTAMP (milliseconds, UTC), `size` and `attempts` BIGINT, all else text.
+    """A Parquet file: times are TIMESTAMP (milliseconds, UTC), `size`, `attempts` BIGINT, `labels` a list, else text.
 
     What a record lacks is null. The file is complete only once it is closed, and can't be gone on with after that.
 
@@ -60,6 +60,8 @@ class Parquet:
     def _type(self, name: str, python_type: Any) -> Any:
         if name in TIMES:
             return self._arrow.timestamp("ms", tz="UTC")
+        if name == "labels":
+            return self._arrow.list_(self._arrow.string())
         return self._arrow.int64() if python_type == "int" else self._arrow.string()
 
     def write(self, records: Sequence[ImageRecord]) -> None:

@@ -1,4 +1,4 @@
-"""Text files with the prompts, named as trainers of image models look for them beside pictures of the same names."""
+"""Files with the prompts, named as who looks for them beside pictures of the same names expects it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,38 @@ _OF_ONE_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.
 """What the file system has against a name; anything else it has against all of them."""
 
 
+def one_line(record: ImageRecord) -> str:
+    """Return a prompt on one line, as trainers of image models read it."""
+    return " ".join(record.prompt.split()) + "\n"
+
+
 class Sidecars:
-    """A folder of text files: of ``holiday/IMG 1.jpg`` the prompt on one line in ``holiday/IMG 1.txt``.
+    """A folder of files: of ``holiday/IMG 1.jpg`` what is said of it in ``holiday/IMG 1.txt``.
 
     A file that is there already is never overwritten, whoever wrote it: of two pictures whose names differ in the
-    suffix alone the second is left out, unless both have the same prompt.
+    suffix alone the second is left out, unless the same is said of both.
 
     Parameters
     ----------
     say
         Told which pictures are left out, and why.
+    suffix, text
+        How the files' names end, and what they say of an image.
     """
 
     size = 0
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        say: Callable[[str], None],
+        suffix: str = ".txt",
+        text: Callable[[ImageRecord], str] = one_line,
+    ) -> None:
         self._directory = directory
         self._say = say
+        self._suffix = suffix
+        self._text = text
         self._made = directory
         self.written = 0
         self.left_out = 0
@@ -42,17 +57,17 @@ class Sidecars:
             raise unwritable(directory, error) from error
 
     def write(self, records: Sequence[ImageRecord]) -> None:
-        """Write the prompts of those that have one."""
+        """Write a file for each of those that have a prompt."""
         for record in records:
             if record.prompt:
                 self._write(record)
 
     def _write(self, record: ImageRecord) -> None:
-        name = sidecar_name(record.key)
+        name = sidecar_name(record.key, self._suffix)
         if name is None:
             self._leave_out(record, "its key leads out of the folder")
             return
-        path, text = self._directory / name, " ".join(record.prompt.split()) + "\n"
+        path, text = self._directory / name, self._text(record)
         try:
             if path.parent != self._made:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +91,15 @@ class Sidecars:
             self._say(f"No sidecar for {record.image}: {why}.")
 
 
-def sidecar_name(key: str) -> str | None:
-    """Return the path of a key's text file in its folder; None where the key has ``.`` or ``..`` in its path.
+def sidecar_name(key: str, suffix: str = ".txt") -> str | None:
+    """Return the path of a key's file in its folder; None where the key has ``.`` or ``..`` in its path.
 
     Slashes in front and doubled ones are dropped, as file systems do.
     """
     parts = [part for part in key.split("/") if part]
     if not parts or {".", ".."} & set(parts):
         return None
-    return posixpath.splitext("/".join(parts))[0] + ".txt"
+    return posixpath.splitext("/".join(parts))[0] + suffix
 
 
 def _write_new(path: Path, text: str) -> bool:

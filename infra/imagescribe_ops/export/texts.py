@@ -137,6 +137,7 @@ class Csv:
         self._output.write(text.getvalue())
 
     def _cell(self, value: object) -> object:
+        value = " ".join(value) if isinstance(value, tuple) else value  # of labels, which have no spaces in them
         if not isinstance(value, str):
             return value
         return safe(defused(value)) if self._output.is_terminal else defused(value)

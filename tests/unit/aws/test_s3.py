@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
+from math import inf
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,7 +26,7 @@ from imagescribe.aws.s3 import (
     skip_reason,
 )
 from imagescribe.errors import OutOfTimeError
-from imagescribe.model.tags import TagState
+from imagescribe.model.tags import OurTags, TagState
 from tests.factories import Clock, make_deletion, make_picture, make_upload, unique
 
 if TYPE_CHECKING:
@@ -204,35 +205,35 @@ def head_of(content: bytes, size: int | None = None) -> ObjectHead:
 def test_what_the_endpoint_takes_goes_to_it_as_it_is_up_to_its_limit(form: str) -> None:
     picture = make_picture(form=form)
     head = head_of(picture)
-    assert skip_reason(head, max_bytes=len(picture)) is None
-    assert rendered_from(head, max_bytes=len(picture)) is None
-    assert skip_reason(head, max_bytes=len(picture) - 1) is None
-    assert rendered_from(head, max_bytes=len(picture) - 1) == form.lower()
+    assert skip_reason(head, max_bytes_as_it_is=len(picture)) is None
+    assert rendered_from(head, max_bytes_as_it_is=len(picture)) is None
+    assert skip_reason(head, max_bytes_as_it_is=len(picture) - 1) is None
+    assert rendered_from(head, max_bytes_as_it_is=len(picture) - 1) == form.lower()
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF"])
 def test_other_pictures_are_rendered(form: str) -> None:
     head = head_of(make_picture(form=form))
-    assert skip_reason(head, max_bytes=10**6) is None
-    assert rendered_from(head, max_bytes=10**6) == form.lower()
+    assert skip_reason(head, max_bytes_as_it_is=10**6) is None
+    assert rendered_from(head, max_bytes_as_it_is=10**6) == form.lower()
 
 
 def test_what_is_no_picture_is_unfit_whatever_it_is_called() -> None:
-    reason = skip_reason(head_of(b"hello, I am a .jpg"), max_bytes=1000)
+    reason = skip_reason(head_of(b"hello, I am a .jpg"), max_bytes_as_it_is=1000)
     assert reason == "not an image of a known kind (by its first bytes)"
 
 
 def test_an_empty_object_is_unfit() -> None:
-    assert skip_reason(head_of(b""), max_bytes=1000) == "the object is empty"
+    assert skip_reason(head_of(b""), max_bytes_as_it_is=1000) == "the object is empty"
 
 
 def test_of_an_object_that_is_too_large_no_rendition_is_made() -> None:
     picture = make_picture()
-    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES), max_bytes=1000) is None
-    reason = skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes=1000)
+    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES), max_bytes_as_it_is=1000) is None
+    reason = skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes_as_it_is=1000)
     assert reason == "200,000,001 bytes, and no more than 200,000,000 are converted"
     # An endpoint that takes as much gets it as it is.
-    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes=10**9) is None
+    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes_as_it_is=10**9) is None
 
 
 # ── Presign ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -271,6 +272,12 @@ def test_a_url_lives_for_minutes_since_the_provider_may_store_it() -> None:
 # ── Tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def state_of(objects: Objects, upload: Upload, prompt: str, deadline: float = inf) -> TagState:
+    tagging = objects.tag(upload, OurTags({"prompt": prompt}), deadline)
+    assert tagging is not None
+    return tagging.state
+
+
 def tags_of(s3: S3Client, upload: Upload) -> dict[str, str]:
     version: dict[str, Any] = {"VersionId": upload.version_id} if upload.version_id else {}
     answer = s3.get_object_tagging(Bucket=upload.bucket, Key=upload.key, **version)
@@ -280,23 +287,23 @@ def tags_of(s3: S3Client, upload: Upload) -> dict[str, str]:
 @every_key
 def test_a_tag_is_written_and_the_others_kept(key: str, objects: Objects, s3: S3Client, bucket: str) -> None:
     upload = put(s3, bucket, key, b"content", Tagging="album=garden&owner=Ann")
-    assert objects.tag(upload, "prompt", "a cat") is TagState.WRITTEN
+    assert state_of(objects, upload, "a cat") is TagState.WRITTEN
     assert tags_of(s3, upload) == {"album": "garden", "owner": "Ann", "prompt": "a cat"}
 
 
 def test_a_tag_is_written_anew_and_no_second_time(objects: Objects, s3: S3Client, bucket: str) -> None:
     upload = put(s3, bucket, unique("key"), b"content")
     for value in ("a cat", "a dog"):
-        assert objects.tag(upload, "prompt", value) is TagState.WRITTEN
+        assert state_of(objects, upload, value) is TagState.WRITTEN
     assert tags_of(s3, upload) == {"prompt": "a dog"}
     with patch.object(s3, "put_object_tagging") as write:
-        assert objects.tag(upload, "prompt", "a dog") is TagState.WRITTEN
+        assert state_of(objects, upload, "a dog") is TagState.WRITTEN
     assert not write.called
 
 
 def test_an_empty_value_is_a_tag_too(objects: Objects, s3: S3Client, bucket: str) -> None:
     upload = put(s3, bucket, unique("key"), b"content")
-    assert objects.tag(upload, "prompt", "") is TagState.WRITTEN
+    assert state_of(objects, upload, "") is TagState.WRITTEN
     assert tags_of(s3, upload) == {"prompt": ""}
 
 
@@ -305,7 +312,7 @@ def test_the_version_that_was_uploaded_is_tagged_and_not_a_later_one(
 ) -> None:
     old = put(s3, versioned_bucket, unique("key"), b"old")
     new = put(s3, versioned_bucket, old.key, b"new")
-    assert objects.tag(old, "prompt", "the old one") is TagState.WRITTEN
+    assert state_of(objects, old, "the old one") is TagState.WRITTEN
     assert tags_of(s3, old) == {"prompt": "the old one"}
     assert tags_of(s3, new) == {}
 
@@ -313,14 +320,14 @@ def test_the_version_that_was_uploaded_is_tagged_and_not_a_later_one(
 def test_a_full_tag_set_keeps_the_users_tags(objects: Objects, s3: S3Client, bucket: str) -> None:
     theirs = {f"user-{number}": "theirs" for number in range(10)}
     upload = put(s3, bucket, unique("key"), b"content", Tagging="&".join(f"{k}={v}" for k, v in theirs.items()))
-    assert objects.tag(upload, "prompt", "a cat") is TagState.FULL
+    assert state_of(objects, upload, "a cat") is TagState.FULL
     assert tags_of(s3, upload) == theirs
 
 
 def test_a_full_tag_set_with_ours_in_it_is_written_anew(objects: Objects, s3: S3Client, bucket: str) -> None:
     tagging = "&".join(f"user-{number}=theirs" for number in range(9)) + "&prompt=old"
     upload = put(s3, bucket, unique("key"), b"content", Tagging=tagging)
-    assert objects.tag(upload, "prompt", "new") is TagState.WRITTEN
+    assert state_of(objects, upload, "new") is TagState.WRITTEN
     assert tags_of(s3, upload)["prompt"] == "new"
     assert len(tags_of(s3, upload)) == 10
 
@@ -328,7 +335,7 @@ def test_a_full_tag_set_with_ours_in_it_is_written_anew(objects: Objects, s3: S3
 @pytest.mark.parametrize("operation", ["GetObjectTagging", "PutObjectTagging"])
 def test_tags_that_we_may_not_read_or_write_are_denied(operation: str, objects: Objects) -> None:
     with refuse("AccessDenied", operation):
-        assert objects.tag(make_upload(), "prompt", "a cat") is TagState.DENIED
+        assert state_of(objects, make_upload(), "a cat") is TagState.DENIED
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey", "SlowDown", "InternalError"])
@@ -340,30 +347,30 @@ def test_tags_that_can_not_be_read_are_never_written_since_that_would_erase_them
         patch.object(s3, "put_object_tagging") as write,
         suppress(ClientError),
     ):
-        objects.tag(make_upload(), "prompt", "a cat")
+        objects.tag(make_upload(), OurTags({"prompt": "a cat"}))
     assert not write.called
 
 
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError", "InvalidTag"])
 def test_another_failure_of_tagging_is_not_hidden(code: str, objects: Objects) -> None:
     with refuse(code, "PutObjectTagging"), pytest.raises(ClientError, match=code):
-        objects.tag(make_upload(), "prompt", "a cat")
+        objects.tag(make_upload(), OurTags({"prompt": "a cat"}))
 
 
 def test_there_is_nothing_to_tag_where_the_object_is_gone(
     objects: Objects, s3: S3Client, bucket: str, versioned_bucket: str
 ) -> None:
-    assert objects.tag(make_upload(bucket=bucket, key="missing"), "prompt", "a cat") is None
-    assert objects.tag(make_upload(bucket="no-such-bucket-at-all"), "prompt", "a cat") is None
+    assert objects.tag(make_upload(bucket=bucket, key="missing"), OurTags({"prompt": "a cat"})) is None
+    assert objects.tag(make_upload(bucket="no-such-bucket-at-all"), OurTags({"prompt": "a cat"})) is None
     version = put(s3, versioned_bucket, unique("key"), b"content")
     s3.delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id or "")
-    assert objects.tag(version, "prompt", "a cat") is None
+    assert objects.tag(version, OurTags({"prompt": "a cat"})) is None
 
 
 def test_no_tag_is_written_after_the_deadline(s3: S3Client, bucket: str, clock: Clock) -> None:
     upload = put(s3, bucket, unique("key"), b"content")
     objects = Objects(s3, clock)
     with pytest.raises(OutOfTimeError):
-        objects.tag(upload, "prompt", "a cat", deadline=clock.now - 1)
+        objects.tag(upload, OurTags({"prompt": "a cat"}), deadline=clock.now - 1)
     assert s3.get_object_tagging(Bucket=bucket, Key=upload.key)["TagSet"] == []
-    assert objects.tag(upload, "prompt", "a cat", deadline=clock.now + 1) is TagState.WRITTEN
+    assert state_of(objects, upload, "a cat", deadline=clock.now + 1) is TagState.WRITTEN

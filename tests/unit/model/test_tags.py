@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from imagescribe.model.tags import MAX_TAGS, MAX_VALUE_LENGTH, merge, tag_value
+from imagescribe.model.tags import MAX_TAGS, MAX_VALUE_LENGTH, OurTags, Tagging, TagState, tag_value
 from tests.factories import make_picture, unique
 
 if TYPE_CHECKING:
@@ -142,33 +142,94 @@ def test_what_s3_refuses_becomes_a_space_and_the_words_stay_readable(prompt: str
 
 # ── Among the other tags ─────────────────────────────────────────────────────────────────────────────────────────────
 
-tag_sets = st.dictionaries(st.text(min_size=1, max_size=5), st.text(max_size=5), max_size=MAX_TAGS)
+names = st.sampled_from(["album", "labels", "label:boat", "label:dog", "owner", "prompt", *"abcdefgh"])
+tag_sets = st.dictionaries(names, st.sampled_from(["", "yes", "boat", "boat dog", "theirs"]), max_size=MAX_TAGS)
+label_tags = st.dictionaries(
+    st.sampled_from(["labels", "label:boat", "label:dog"]), st.sampled_from(["yes", "boat", "boat dog"])
+)
 
 
-@given(tag_sets, st.text(min_size=1, max_size=5))
-def test_a_full_set_is_left_alone_and_any_other_gets_ours_and_keeps_the_users(
-    present: dict[str, str], key: str
-) -> None:
-    merged = merge(present, key, "ours")
-    if merged is None:
+@given(tag_sets)
+def test_a_full_set_is_left_alone_and_any_other_gets_the_prompt_and_keeps_the_users(present: dict[str, str]) -> None:
+    tagging = OurTags({"prompt": "ours"}).among(present)
+    if tagging.state is TagState.FULL:
         assert len(present) == 10
-        assert key not in present
+        assert "prompt" not in present
+        assert tagging.tags == present
     else:
-        assert merged[key] == "ours"
-        assert len(merged) <= 10
-        assert {name: value for name, value in merged.items() if name != key} == {
-            name: value for name, value in present.items() if name != key
-        }
+        assert tagging.tags == {**present, "prompt": "ours"}
+        assert len(tagging.tags) <= 10
 
 
 def test_ten_tags_leave_room_for_ours_only_where_it_is_one_of_them() -> None:
     ten = {f"user-{number}": "theirs" for number in range(10)}
     nine_and_ours = {**dict(list(ten.items())[:9]), "prompt": "old"}
-    assert merge(ten, "prompt", "new") is None
-    assert merge(nine_and_ours, "prompt", "new") == {**nine_and_ours, "prompt": "new"}
+    ours = OurTags({"prompt": "new"})
+    assert ours.among(ten) == Tagging(ten, TagState.FULL)
+    assert ours.among(nine_and_ours) == Tagging({**nine_and_ours, "prompt": "new"}, TagState.WRITTEN)
 
 
 def test_the_set_that_was_read_is_not_changed() -> None:
-    present = {"album": "garden"}
-    merge(present, "prompt", "new")
-    assert present == {"album": "garden"}
+    present = {"album": "garden", "labels": "boat"}
+    OurTags({"prompt": "new"}, {}, {"labels": "boat"}).among(present)
+    assert present == {"album": "garden", "labels": "boat"}
+
+
+@given(tag_sets, label_tags, label_tags)
+def test_whatever_tags_there_are_what_a_person_set_is_never_changed_or_taken_away(
+    present: dict[str, str], wanted: dict[str, str], known: dict[str, str]
+) -> None:
+    tagging = OurTags({"prompt": "ours"}, wanted, known).among(present)
+    assert len(tagging.tags) <= 10
+    for name, value in present.items():
+        if name != "prompt" and value not in (known.get(name), wanted.get(name)):
+            assert tagging.tags[name] == value
+    assert set(tagging.tags) - set(present) <= {"prompt", *wanted}
+    # What is called ours is there, and as it is wanted.
+    assert all(tagging.tags[name] == value == wanted[name] for name, value in tagging.labels.items())
+
+
+@given(tag_sets, label_tags, label_tags)
+def test_written_once_they_stay_as_they_are(
+    present: dict[str, str], wanted: dict[str, str], known: dict[str, str]
+) -> None:
+    once = OurTags({"prompt": "ours"}, wanted, known).among(present)
+    again = OurTags({"prompt": "ours"}, wanted, once.labels).among(once.tags)
+    assert again.tags == once.tags
+    assert again.labels == once.labels
+
+
+@given(tag_sets, label_tags)
+def test_labels_that_are_no_more_take_only_their_own_tags_with_them(
+    present: dict[str, str], wanted: dict[str, str]
+) -> None:
+    with_labels = OurTags({}, wanted).among(present)
+    without = OurTags({}, {}, with_labels.labels).among(with_labels.tags)
+    assert without.tags == {name: value for name, value in present.items() if wanted.get(name) != value}
+    assert without.labels == {}
+
+
+def test_the_prompt_comes_first_where_there_is_no_room_for_all() -> None:
+    nine = {f"user-{number}": "theirs" for number in range(9)}
+    tagging = OurTags({"prompt": "a boat"}, {"labels": "boat", "label:boat": "yes"}).among(nine)
+    assert tagging == Tagging({**nine, "prompt": "a boat"}, TagState.FULL, {})
+
+
+def test_a_label_that_is_no_more_makes_room_for_another() -> None:
+    ten = {**{f"user-{number}": "theirs" for number in range(8)}, "label:boat": "yes", "prompt": "a boat"}
+    tagging = OurTags({"prompt": "a boat"}, {"label:dog": "yes"}, {"label:boat": "yes"}).among(ten)
+    assert tagging.state is TagState.WRITTEN
+    assert tagging.labels == {"label:dog": "yes"}
+    assert len(tagging.tags) == 10
+
+
+def test_where_labels_are_no_concern_their_tags_stay() -> None:
+    known = {"labels": "boat"}
+    tagging = OurTags({"prompt": "a dog"}, None, known).among({"labels": "boat"})
+    assert tagging.tags == {"labels": "boat", "prompt": "a dog"}
+    assert tagging.labels == known
+
+
+def test_where_the_prompts_tag_has_the_name_of_a_labels_tag_it_is_the_prompts() -> None:
+    tagging = OurTags({"label:boat": "a boat"}, {"labels": "boat", "label:boat": "yes"}).among({})
+    assert tagging == Tagging({"label:boat": "a boat", "labels": "boat"}, TagState.WRITTEN, {"labels": "boat"})

@@ -118,6 +118,16 @@ def test_sidecars_and_a_file_are_written_together(tmp_path: Path) -> None:
     assert (tmp_path / "captions" / "=cmd.txt").is_file()
 
 
+def test_xmp_sidecars_are_written_beside_the_others_and_counted_by_themselves(tmp_path: Path) -> None:
+    result = run("--xmp", tmp_path / "xmp", "--sidecars", tmp_path / "captions")
+    assert result.stdout == ""
+    assert "2 XMP sidecars are in" in result.stderr
+    assert "=SUM(A1)" in (tmp_path / "xmp" / "b" / "cat.xmp").read_text(encoding="utf-8")
+    assert (tmp_path / "captions" / "b" / "cat.txt").is_file()
+    told = json.loads(run("--xmp", tmp_path / "xmp", "--json").stdout)
+    assert (told["xmp"], told["sidecars"], told["file"]) == ({"written": 2, "left_out": 0}, None, "")
+
+
 def test_as_json_it_tells_what_was_done(tmp_path: Path) -> None:
     result = run("--json", "-o", tmp_path / "out.jsonl", "--sidecars", tmp_path / "captions", "--prefix", "b/")
     assert json.loads(result.stdout) == {
@@ -127,6 +137,7 @@ def test_as_json_it_tells_what_was_done(tmp_path: Path) -> None:
         "written": 2,
         "file": str(tmp_path / "out.jsonl"),
         "sidecars": {"written": 1, "left_out": 0},
+        "xmp": None,
     }
     assert run("--json", ends_with=2).stdout == ""
 

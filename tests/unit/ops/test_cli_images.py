@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from imagescribe.model.tags import TagState
+from imagescribe.query import pages
 from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import following
@@ -204,3 +206,42 @@ def test_a_cut_name_keeps_its_end_by_the_columns_of_a_terminal() -> None:
     assert cut_start("abcdef", 4) == "…def"
     assert cut_start("abcd", 4) == "abcd"
     assert cut_start("漢字漢字", 5) == "…漢字"
+
+
+# ── Labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def label(stack: StackInMoto, key: str, *labels: str) -> str:
+    """Let an image be described with labels, and return its address."""
+    upload = stack.put(key)
+    stack.catalog.open(upload)
+    stack.catalog.describe(upload, upload.uploaded_at, "a prompt", TagState.WRITTEN, 0, labels=set(labels))
+    return upload.image
+
+
+def test_get_shows_the_labels_in_the_order_of_the_alphabet(deployed: StackInMoto) -> None:
+    image = label(deployed, "a.png", "person", "boat")
+    assert "labels       boat, person\n" in run("get", image).stdout
+    assert json.loads(run("get", image, "--json").stdout)["labels"] == ["boat", "person"]
+    assert "labels" not in run("get", label(deployed, "b.png")).stdout
+
+
+def test_list_by_label_fills_a_page_however_rare_the_label_is(
+    deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MAX_EXAMINED", 2)
+    monkeypatch.setattr(pages, "BATCH_GET_LIMIT", 2)
+    boats = [label(deployed, f"{number}.png", *(["boat"] if number in (1, 6, 8) else [])) for number in range(10)]
+    wanted = [boats[number] for number in (1, 6, 8)]
+
+    def listed(*arguments: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(run("list", "--label", "Boat", "--json", *arguments).stdout)
+        return answer
+
+    assert [each["image"] for each in listed()["images"]] == wanted
+    first = listed("--limit", "2")
+    assert [each["image"] for each in first["images"]] == wanted[:2]
+    assert first["more"]
+    rest = listed("--limit", "2", "--after", first["after"])
+    assert [each["image"] for each in rest["images"]] == wanted[2:]
+    assert not rest["more"]

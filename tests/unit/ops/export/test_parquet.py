@@ -35,15 +35,17 @@ def write(path: Path, *groups: list[Any]) -> None:
 
 
 def test_its_columns_have_types(table: Any, tmp_path: Path) -> None:
-    write(tmp_path / "out.parquet", [make_record(prompt="é 写真", error="", version_id="")])
+    write(tmp_path / "out.parquet", [make_record(prompt="é 写真", error="", version_id="", labels=("a", "b"))])
     read = table(tmp_path / "out.parquet")
     types = {field.name: str(field.type) for field in read.schema}
     assert types.pop("size") == types.pop("attempts") == "int64"
     times = {types.pop(name) for name in ("uploaded_at", "described_at", "updated_at", "waiting_until")}
     assert times == {"timestamp[ms, tz=UTC]"}
+    assert types.pop("labels").startswith("list<")
     assert set(types.values()) == {"string"}
     (row,) = read.to_pylist()
     assert row["prompt"] == "é 写真"
+    assert row["labels"] == ["a", "b"]
     assert row["described_at"] == datetime(2026, 11, 2, 9, 15, 4, 123_000, UTC)
     assert (row["error"], row["version_id"], row["waiting_until"], row["attempts"]) == (None, None, None, 0)
 

@@ -26,23 +26,26 @@ def written(form: type[JsonLines | Csv], path: Path, records: Sequence[ImageReco
 
 
 def test_a_record_is_one_line_of_json_with_all_its_fields_whatever_is_in_it(tmp_path: Path) -> None:
-    records = [make_record("é.png", prompt=HOSTILE), make_record("b.png")]
+    records = [make_record("é.png", prompt=HOSTILE, labels=("beach", "boat")), make_record("b.png")]
     content = written(JsonLines, tmp_path / "out.jsonl", records)
     lines = content.decode().splitlines()  # which ends a line at more characters than JSON Lines does
-    assert [json.loads(line) for line in lines] == [asdict(record) for record in records]
+    assert [json.loads(line) for line in lines] == [
+        asdict(record) | {"labels": list(record.labels)} for record in records
+    ]
     assert "写真" in lines[0]  # to be found by grep
     assert b"\x1b" not in content
 
 
 def test_a_spreadsheet_sees_a_row_for_each_record_under_the_fields_names(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    written(Csv, path, [make_record("é.png", prompt=HOSTILE), make_record("b.png")])
+    written(Csv, path, [make_record("é.png", prompt=HOSTILE, labels=("beach", "boat")), make_record("b.png")])
     assert path.read_bytes().startswith(b"\xef\xbb\xbfimage,bucket,key,")
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == FIELDS
     assert [row["prompt"] for row in rows] == [HOSTILE, "a cat"]
     assert rows[0]["size"] == "158015"
+    assert [row["labels"] for row in rows] == ["beach boat", ""]
 
 
 @pytest.mark.parametrize("form", [JsonLines, Csv])
