@@ -366,7 +366,7 @@ def _describe(connection: Connection, stack: str) -> StackTypeDef:
                 raise
             raise NotFoundError(
                 f"There is no stack {stack!r} in {connection.region}.",
-                "Deploy it with `sam deploy --guided`, or name another with --stack and --region; "
+                "Deploy it with `imagescribe deploy --guided`, or name another with --stack and --region; "
                 "for a stack on this machine, run `imagescribe local` and add --local.",
             ) from error
     return answer["Stacks"][0]
