@@ -9,7 +9,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from imagescribe_ops.doctor import policies
-from imagescribe_ops.doctor.examination import DEPLOY, DEPLOYMENT, Examination, is_gone
+from imagescribe_ops.doctor.examination import DEPLOY, Examination, is_gone
 from imagescribe_ops.doctor.findings import Verdict, broken, warning, well
 from imagescribe_ops.doctor.policies import Answer, Request
 from imagescribe_ops.doctor.reception import EVENTS
@@ -53,7 +53,7 @@ def _of_the_bucket(examination: Examination, kms: Any, given: str) -> Verdict | 
         if found["Arn"] != given and found.get("KeyManager") != "AWS":
             return broken(
                 f"{name} encrypts its objects by {found['Arn']}, which the functions may not use.",
-                f"Give it as BucketKmsKeyArn: `{DEPLOYMENT} --parameter-overrides BucketKmsKeyArn={found['Arn']}`",
+                f"Give it as BucketKmsKeyArn: `imagescribe deploy --parameter BucketKmsKeyArn={found['Arn']}`",
             )
     return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from imagescribe_ops.doctor.examination import DEPLOY, DEPLOYMENT, Examination, is_gone
+from imagescribe_ops.doctor.examination import DEPLOY, Examination, is_gone
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.doctor.permissions import missing_permission
 
@@ -39,7 +39,7 @@ def bucket(examination: Examination) -> Verdict:
     if found != region:
         return broken(
             f"{name} is in {found}, and the stack in {region}: it hears of no upload there.",
-            f"Deploy a stack in {found}: `{DEPLOYMENT} --guided --region {found}`",
+            f"Deploy a stack in {found}: `imagescribe deploy --guided`, with --region {found}.",
         )
     return well(f"s3://{name} in {region}")
 
