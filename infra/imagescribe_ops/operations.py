@@ -33,7 +33,7 @@ from imagescribe.throttle.item import ThrottleItem
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, read_parameters, readable_errors
+from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, read_deployed, readable_errors
 from imagescribe_ops.standing import Intake, StackStatus, read_intake, read_status
 
 MAX_DEAD_LETTERS_REDRIVEN = 1_000
@@ -63,12 +63,19 @@ class Retried:
 
 @dataclass(frozen=True)
 class Operations:
-    """The operator's hand on one stack."""
+    """The operator's hand on one stack.
+
+    Attributes
+    ----------
+    created_at
+        When the stack was first deployed (ISO 8601); empty where that is not known.
+    """
 
     connection: Connection
     stack: str
     outputs: StackOutputs
     parameters: Mapping[str, str]
+    created_at: str = ""
     clock: Callable[[], float] = field(default=time.time)
 
     @classmethod
@@ -81,7 +88,8 @@ class Operations:
             There is none of this name, or it can't be read.
         """
         outputs = StackOutputs.read(connection, stack)
-        return cls(connection, stack, outputs, read_parameters(connection, stack))
+        parameters, created_at = read_deployed(connection, stack)
+        return cls(connection, stack, outputs, parameters, created_at)
 
     def pause(self, because: str, seconds: float | None = None) -> Intake:
         """Pause intake, until resumed or for some seconds, and return how it stands then.

@@ -138,7 +138,7 @@ class _Walk:
         self._suspects: list[Pair] = []
         self._to_tag_check: list[ImageRecord] = []
         self._described = 0
-        self._in_queue_since = self._since = ""
+        self._in_queue_since = self._since = self._created_at = ""
 
     def run(self) -> AuditReport:
         report = self._report
@@ -149,6 +149,8 @@ class _Walk:
         patience = UNDERWAY_SECONDS
         if report.messages:
             patience = PAUSE_SECONDS if report.paused else BACKLOG_SECONDS
+        # What was there before the stack can only have come in with a backfill.
+        self._created_at = "" if report.messages else self._audit.operations.created_at
         began = self._clock()
         self._since, self._in_queue_since = iso_utc(began - patience), iso_utc(began - UNDERWAY_SECONDS)
         listing, records = self._bucket.walk(report.prefix), self._records.walk(self._bucket_name, report.prefix)
@@ -164,7 +166,7 @@ class _Walk:
         """Take the next of both streams."""
         self._report.objects += listed is not None
         self._report.count(record)
-        verdict = judge(listed, record, self._since)
+        verdict = judge(listed, record, self._since, self._created_at)
         if verdict in MENDED:
             self._suspects.append((listed, record))
             if len(self._suspects) == LOOKED_AT_TOGETHER:
@@ -183,7 +185,7 @@ class _Walk:
         pairs = [(listed, fresh.get(image)) for (listed, _), image in zip(suspects, images, strict=True)]
         bodies: list[str] = []
         for listed, (_, record) in zip(self._pool.map(self._look, suspects, pairs), pairs, strict=True):
-            verdict = judge(listed, record, self._since)
+            verdict = judge(listed, record, self._since, self._created_at)
             self._conclude(verdict, listed, record)
             if self._audit.repairs:
                 bodies += self._mend(verdict, listed, record)
