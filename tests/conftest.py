@@ -18,7 +18,7 @@ SLOWEST = {"test_pay_once_machine.py"}
 """Unit tests that begin first, so that no process is left alone with them in the end."""
 
 
-OPERATED = ("alarms", "audit", "backfill", "command", "operator", "search")
+OPERATED = ("alarms", "audit", "backfill", "command", "doctor", "operator", "search")
 """Tests of deployed stacks, each its own, that get an emulator of their own in a process of their own."""
 
 ALONE = ("model",)

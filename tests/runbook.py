@@ -16,9 +16,19 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
+def opening() -> str:
+    """What stands before all sections."""
+    return RUNBOOK.read_text(encoding="utf-8").partition("\n## ")[0]
+
+
 def commands(title: str) -> list[list[str]]:
     """The commands of a section, in their order, each as its words."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", sections()[title], flags=re.MULTILINE | re.DOTALL)
+    return commands_in(sections()[title])
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The commands of a text, in the same way."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
 
 

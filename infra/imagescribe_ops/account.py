@@ -17,6 +17,10 @@ from imagescribe_ops.stack import readable_errors
 SECONDS = 20.0
 
 
+class NoAnswerError(OperationError):
+    """The endpoint said nothing of the key: it could not be asked from here, or did not answer as it should."""
+
+
 def balance_usd(operations: Operations) -> float | None:
     """Return what is left on the account; None where the endpoint takes the key and says nothing of a balance.
 
@@ -37,7 +41,7 @@ def balance_usd(operations: Operations) -> float | None:
             session.trust_env = urlsplit(url).hostname != "127.0.0.1"  # no proxy leads to this machine itself
             answer = session.get(url, headers={"x-api-key": key}, timeout=SECONDS, allow_redirects=False)
     except requests.RequestException as error:
-        raise OperationError(
+        raise NoAnswerError(
             f"{host} could not be asked ({type(error).__name__}).", "Check the network, and the stack's DescribeUrl."
         ) from None
     said = error_words(redact(answer.text, key))[:200]
@@ -46,7 +50,7 @@ def balance_usd(operations: Operations) -> float | None:
             f"{host} refuses the key ({answer.status_code}: {said}).", "Store another with `imagescribe key set`."
         )
     if answer.status_code != 200:
-        raise OperationError(
+        raise NoAnswerError(
             f"{host} did not answer with a balance ({answer.status_code}: {said}).",
             "Try again in a minute; if it stays so, ask the endpoint's operator.",
         )

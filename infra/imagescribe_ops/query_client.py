@@ -23,7 +23,7 @@ class QueryClient:
 
     def __init__(self, connection: Connection, outputs: StackOutputs) -> None:
         if not outputs.query_url:
-            raise OperationError("The stack has no query function.", "Deploy the present template: `sam deploy`.")
+            raise OperationError("The stack has no query function.", "Deploy this version: `imagescribe deploy`.")
         self._connection = connection
         self._url = connection.reachable(outputs.query_url).rstrip("/")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import boto3
@@ -89,6 +89,7 @@ class Connection:
         secret_access_key: str | None = None,
     ) -> None:
         self._endpoint_url = endpoint_url
+        self.profile = profile
         # boto3 by itself reads AWS_DEFAULT_REGION only; the AWS CLI and Lambda know this one.
         region = region or os.environ.get("AWS_REGION") or None
         if region and not _REGION.fullmatch(region):
@@ -118,6 +119,16 @@ class Connection:
     def region(self) -> str | None:
         """The region that requests go to; None where none is set."""
         return self._session.region_name
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The emulator that was named; None where the environment may name one."""
+        return self._endpoint_url
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service that has no method of its own here."""
+        session: Any = self._session  # its types know only services by their literal names
+        return session.client(service, endpoint_url=self._endpoint_url, config=self._config)
 
     def credentials(self) -> ReadOnlyCredentials:
         """Return what requests are signed with that boto3 does not make itself."""
@@ -343,6 +354,11 @@ def read_deployed(connection: Connection, stack: str) -> tuple[dict[str, str], s
     return parameters, iso_utc(int(created.timestamp())) if created else ""
 
 
+def describe_stack(connection: Connection, stack: str) -> StackTypeDef:
+    """Return a stack as CloudFormation describes it; see `read_outputs`."""
+    return _describe(connection, stack)
+
+
 def _describe(connection: Connection, stack: str) -> StackTypeDef:
     with readable_errors():
         try:
@@ -353,7 +369,7 @@ def _describe(connection: Connection, stack: str) -> StackTypeDef:
                 raise
             raise NotFoundError(
                 f"There is no stack {stack!r} in {connection.region}.",
-                "Deploy it with `sam deploy --guided`, or name another with --stack and --region; "
+                "Deploy it with `imagescribe deploy --guided`, or name another with --stack and --region; "
                 "for a stack on this machine, run `imagescribe local` and add --local.",
             ) from error
     return answer["Stacks"][0]

@@ -23,8 +23,13 @@ _TemplateLoader.add_multi_constructor("!", _ignore)
 
 def parameter_definitions(template: Path) -> dict[str, dict[str, Any]]:
     """Return a template's parameters by name, in its order."""
-    content: Any = yaml.load(template.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader: plain values only
-    return dict(content.get("Parameters") or {})
+    return dict(read_template(template.read_text(encoding="utf-8")).get("Parameters") or {})
+
+
+def read_template(text: str) -> dict[str, Any]:
+    """Return the plain values of a template; what a function of CloudFormation's gives is None."""
+    content: Any = yaml.load(text, Loader=_TemplateLoader)  # noqa: S506 - a SafeLoader: plain values only
+    return dict(content)
 
 
 def parameter_names(template: Path) -> list[str]:

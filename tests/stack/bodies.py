@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote_plus
 
-from imagescribe_ops.local.tools import PROJECT_DIRECTORY
+from imagescribe_ops.project import PROJECT_DIRECTORY
 
 SAMPLE_BUCKET = "imagescribe-example"
 """The bucket that the samples of events name."""

@@ -24,8 +24,9 @@ from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_
 from tests.certificates import CERTIFICATES
 from tests.conftest import ALONE, OPERATED
 from tests.stack.bodies import SAMPLE_BUCKET
-from tests.stack.deployment import Deployment, events_client
+from tests.stack.deployment import Deployment, events_client, session_of
 from tests.stack.secrecy import left_behind, secrets_in
+from tests.stack.watch import Watch
 
 # Retries and refusals come quickly, a failing image is given up soon, and a picture need not be large to be too large.
 QUICK = {
@@ -184,6 +185,32 @@ def versioned(stacks: Stacks) -> Deployment:
         },
     )
     return deployment
+
+
+@pytest.fixture(scope="session")
+def watch(stacks: Stacks) -> Watch:
+    """A stack of its own, whose alarms tell a topic."""
+    session = session_of(stacks.cloud)
+    sns: Any = session.client("sns", endpoint_url=stacks.cloud.endpoint_url)
+    sqs = session.client("sqs", endpoint_url=stacks.cloud.endpoint_url)
+    topic = sns.create_topic(Name="on-call")["TopicArn"]
+    heard = sqs.create_queue(QueueName="on-call")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sns.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+            }
+        ]
+    }
+    sqs.set_queue_attributes(QueueUrl=heard, Attributes={"Policy": json.dumps(policy)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    deployment = stacks.with_own_simulator("watched", AlarmTopicArn=topic, DailyBudgetUsd="25")
+    cloudwatch = session.client("cloudwatch", endpoint_url=stacks.cloud.endpoint_url)
+    return Watch(deployment, cloudwatch, heard)
 
 
 class Run(Protocol):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -20,37 +19,10 @@ from tests.alarm_state import rings
 from tests.emf import Point, points
 from tests.sam_template import OBSERVABILITY, resources
 from tests.stack.conftest import Stacks
-from tests.stack.deployment import session_of
 from tests.stack.pictures import picture
 from tests.stack.watch import Watch, lasting
 
 WRONG_KEY = "a-wrong-key-0123456789"
-
-
-@pytest.fixture(scope="module")
-def watch(stacks: Stacks) -> Watch:
-    """A stack of its own, whose alarms tell a topic."""
-    session = session_of(stacks.cloud)
-    sns: Any = session.client("sns", endpoint_url=stacks.cloud.endpoint_url)
-    sqs = session.client("sqs", endpoint_url=stacks.cloud.endpoint_url)
-    topic = sns.create_topic(Name="on-call")["TopicArn"]
-    heard = sqs.create_queue(QueueName="on-call")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = {
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sns.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": arn,
-            }
-        ]
-    }
-    sqs.set_queue_attributes(QueueUrl=heard, Attributes={"Policy": json.dumps(policy)})
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    deployment = stacks.with_own_simulator("watched", AlarmTopicArn=topic, DailyBudgetUsd="25")
-    cloudwatch = session.client("cloudwatch", endpoint_url=stacks.cloud.endpoint_url)
-    return Watch(deployment, cloudwatch, heard)
 
 
 @pytest.fixture(autouse=True)

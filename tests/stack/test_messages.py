@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagescribe_ops.local.tools import PROJECT_DIRECTORY
+from imagescribe_ops.project import PROJECT_DIRECTORY
 from tests.stack import bodies
 from tests.stack.bodies import Uploaded
 from tests.stack.deployment import Deployment

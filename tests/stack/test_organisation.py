@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from imagescribe_ops.doctor import keys
+from imagescribe_ops.doctor.examination import Examination
+from imagescribe_ops.doctor.findings import State
+from tests.aws_cli import aws_lines, run_aws
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, iam_client, session_of
 from tests.stack.pictures import picture
@@ -88,3 +92,19 @@ def test_every_function_is_traced(organised: Organised) -> None:
     for function in functions:
         configuration = organised.deployment.lambda_functions.get_function_configuration(FunctionName=function)
         assert configuration["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_the_doctor_sees_the_own_key_and_has_it_enabled_and_opened(organised: Organised) -> None:
+    stack = organised.deployment.stack
+    examination = Examination(stack.connection, stack.name)
+    kms = organised.client("kms")
+    # The policy of a new key lets IAM decide, and EventBridge is no user of IAM.
+    closed = keys.kms_keys(examination)
+    assert (closed.state, "EventBridge" in closed.found) == (State.BROKEN, True)
+    kms.disable_key(KeyId=organised.key)
+    disabled = keys.kms_keys(examination)
+    assert (disabled.state, "is disabled" in disabled.found) == (State.BROKEN, True)
+    for verdict in (disabled, closed):
+        (line,) = aws_lines(verdict.mend)
+        run_aws(organised.session, line, organised.url)
+    assert keys.kms_keys(examination).state is State.WELL

@@ -34,6 +34,7 @@ FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "explain"
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 _HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
 _WITHOUT_STACK = {"demo", "local", "gateway", "--help"}
+_OF_AWS = {"deploy", "destroy"}
 
 
 class Commands(TyperGroup):
@@ -187,7 +188,8 @@ def pasteable(text: str, options: str = "") -> str:
     """Complete each `imagescribe …` of a text to what can be pasted: how it is run here, and the stack's options."""
 
     def complete(hint: re.Match[str]) -> str:
-        own = "" if hint[1] in _WITHOUT_STACK or not options else f" {options}"
+        mine = options and not (hint[1] in _WITHOUT_STACK or (hint[1] in _OF_AWS and "--local" in options))
+        own = f" {options}" if mine else ""
         return f"`{program()} {hint[1]}{hint[2]}{own}`"
 
     return _HINT.sub(complete, text)

@@ -38,11 +38,11 @@ from imagescribe_ops.display import STATUS_STYLES, Steps, print_json, print_reco
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.gateway.settings import GatewaySettings
 from imagescribe_ops.local.demo import Demo, DemoResult, ImageResult
-from imagescribe_ops.local.deploy import CACHE_DIRECTORY
 from imagescribe_ops.local.pictures import Selection, samples, select, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import local_stack
 from imagescribe_ops.operations import Operations
+from imagescribe_ops.project import CACHE_DIRECTORY
 
 DEMO_LOG = CACHE_DIRECTORY / "demo.log"
 """What the emulator and the functions wrote in the last demo that did not end well."""

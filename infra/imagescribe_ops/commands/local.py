@@ -37,17 +37,18 @@ from imagescribe_ops.commands.gateway import (
     model_settings,
 )
 from imagescribe_ops.commands.story import styled
+from imagescribe_ops.deployment.parameters import ParameterError, check, read_pairs
 from imagescribe_ops.display import Steps, print_json, print_record
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
-from imagescribe_ops.local.deploy import TEMPLATE
 from imagescribe_ops.local.pictures import Selection, samples, select, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
 from imagescribe_ops.local.state import LocalState
 from imagescribe_ops.logs import Logs
+from imagescribe_ops.project import TEMPLATE
 from imagescribe_ops.stack import DEFAULT_STACK
-from imagescribe_ops.template import constraint_broken, parameter_definitions
+from imagescribe_ops.template import parameter_definitions
 
 LOOK_SECONDS = 0.5
 REACH_SECONDS = 3.0
@@ -143,18 +144,12 @@ def local(
 
 
 def _parameters(pairs: list[str]) -> dict[str, str]:
-    known = _known_parameters()
-    parameters = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--parameter")
-        if known and name not in known:
-            raise typer.BadParameter(
-                f"the template has no {name!r}; it has {', '.join(known)}", param_hint="--parameter"
-            )
-        _check(name, value, "--parameter")
-        parameters[name] = value
+    try:
+        parameters = read_pairs(pairs, _known_parameters())
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--parameter") from None
+    if "DescribeUrl" in parameters:
+        _check("DescribeUrl", parameters["DescribeUrl"], "--parameter")
     return parameters
 
 
@@ -176,14 +171,15 @@ def _known_parameters() -> dict[str, dict[str, Any]]:
 
 def _check(name: str, value: str, option: str) -> None:
     """Refuse, before anything is built, what the deployment would refuse or could not work with."""
-    definition = _known_parameters().get(name)
-    if definition and (broken := constraint_broken(definition, value)):
-        raise typer.BadParameter(f"{name} {broken}; it is {value!r}", param_hint=option)
+    try:
+        check(name, value, _known_parameters())
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
     if name == "DescribeUrl" and not is_loopback(value):
         raise typer.BadParameter(
             f"an endpoint on {urlsplit(value).hostname} cannot fetch pictures from this machine's 127.0.0.1, so it "
             "would describe none. What works is an endpoint that runs on this machine, such as "
-            "http://127.0.0.1:8080/describe; for the real one, deploy to AWS with `sam deploy --guided`",
+            "http://127.0.0.1:8080/describe; for the real one, deploy to AWS with `imagescribe deploy --guided`",
             param_hint=option,
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imagescribe.model.kinds import image_type
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.local.tools import PROJECT_DIRECTORY
+from imagescribe_ops.project import MISSING_ADVICE, PROJECT_DIRECTORY
 
 SAMPLES = PROJECT_DIRECTORY / "events" / "samples" / "samples.json"
 
@@ -91,11 +91,11 @@ def samples(listing: Path = SAMPLES) -> Selection:
     try:
         entries = json.loads(listing.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OperationError(f"{listing} is missing.", "Run `imagescribe` from a checkout of the project.") from None
+        raise OperationError(f"{listing} is missing.", MISSING_ADVICE) from None
     pictures = [Picture(listing.parent / entry["file"], entry["key"], entry.get("tags") or {}) for entry in entries]
     for picture in pictures:
         if not picture.path.is_file():
-            raise OperationError(f"{picture.path} is missing.", "Check the project out again.")
+            raise OperationError(f"{picture.path} is missing.", MISSING_ADVICE)
     return Selection(pictures, [])
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from imagescribe_ops.contract.addresses import Reach
+from imagescribe_ops.deployment.build import architecture, build
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.gateway.settings import GatewaySettings
 from imagescribe_ops.gateway.start import first_call, listening
@@ -28,6 +29,7 @@ from imagescribe_ops.local.before import bucket_with
 from imagescribe_ops.local.emulator import Credentials, Emulator
 from imagescribe_ops.local.pictures import Picture
 from imagescribe_ops.local.processes import shielded
+from imagescribe_ops.project import TEMPLATE
 from imagescribe_ops.simulator import RunningSimulator, SimulatorClient, SimulatorSettings, start_simulator
 from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs, read_outputs, set_api_key
 from imagescribe_ops.template import parameter_names
@@ -235,7 +237,7 @@ class LocalCloud:
         stack: str = DEFAULT_STACK,
         *,
         parameters: Mapping[str, str] | None = None,
-        template: Path = deploy.TEMPLATE,
+        template: Path = TEMPLATE,
     ) -> LocalStack:
         """Build the template (once for each text of it), deploy it, and put the simulator's key into its secret.
 
@@ -263,7 +265,7 @@ class LocalCloud:
             "DescribeUrl": self.describe_url,
             "RequireTls": "false",
             "DailyBudgetUsd": "0",
-            "Architecture": deploy.architecture(),
+            "Architecture": architecture(),
         }
         local |= MODEL_PARAMETERS if self.model else {}
         values = {name: value for name, value in local.items() if name in known} | dict(parameters or {})
@@ -282,7 +284,7 @@ class LocalCloud:
             ) from error
         all_outputs = read_outputs(self.connection, stack)
         outputs = StackOutputs.of_outputs(all_outputs, stack)
-        _restate_concurrency(self.connection, outputs.describe_function_name)
+        restate_concurrency(self.connection, outputs.describe_function_name)
         if self._describe_url is None:
             set_api_key(self.connection, outputs.api_key_secret_arn, self.api_key)
         return LocalStack(name=stack, outputs=outputs, all_outputs=all_outputs, cloud=self)
@@ -293,7 +295,7 @@ class LocalCloud:
             self._report("Building the functions (sam build)")
             place = directory / digest
             place.mkdir(exist_ok=True)
-            self._built[digest] = deploy.build(place, template, self.authority)
+            self._built[digest] = build(place, template, self.authority)
         return self._built[digest]
 
     def _deploy(self, built: Path, stack: str, parameters: Mapping[str, str], directory: Path) -> None:
@@ -312,7 +314,7 @@ class LocalCloud:
         self._stacks.add(stack)
 
 
-def _restate_concurrency(connection: Connection, function_name: str) -> None:
+def restate_concurrency(connection: Connection, function_name: str) -> None:
     """Set the concurrency of a function's queue once more, as a number.
 
     The emulator keeps a number that comes from a template's parameter as text, which its poller then fails to compare.
@@ -336,7 +338,7 @@ def local_stack(
     stack: str = DEFAULT_STACK,
     *,
     parameters: Mapping[str, str] | None = None,
-    template: Path = deploy.TEMPLATE,
+    template: Path = TEMPLATE,
     describe_url: str | None = None,
     model: GatewaySettings | None = None,
     port: int = 0,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.local.deploy import CACHE_DIRECTORY
+from imagescribe_ops.project import CACHE_DIRECTORY
 from imagescribe_ops.stack import Connection
 
 

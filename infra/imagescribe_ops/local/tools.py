@@ -6,14 +6,13 @@ import os
 import shutil
 import sys
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Child
-
-PROJECT_DIRECTORY = Path(__file__).resolve().parents[3]
-"""The checkout that this package runs from: template, functions and locked tools are found in it."""
+from imagescribe_ops.project import IS_INSTALLED, MISSING_ADVICE, PROJECT_DIRECTORY, cache_directory
 
 SYNC_SECONDS = 300.0
 """A first run downloads about 60 MB for the SAM CLI."""
@@ -40,7 +39,10 @@ def find_uv() -> str:
             return candidate
     found = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.base_prefix) / "bin"))
     if not found:
-        raise OperationError("uv was not found.", "Install it with `pip install uv`, and run this by `uv run`.")
+        raise OperationError(
+            "uv was not found, which brings the SAM CLI and the emulator of AWS.",
+            "Install it with `pip install uv`, then try again.",
+        )
     return found
 
 
@@ -54,13 +56,17 @@ def tool_binaries(tool: Tool) -> Path:
     OperationError
         The environment could not be made (no network, say).
     """
-    project = PROJECT_DIRECTORY / "infra" / "tools" / tool
-    if not (project / "uv.lock").is_file():
-        raise OperationError(
-            f"{project} is missing.", "Run `imagescribe` from a checkout of the project: `uv run imagescribe …`."
-        )
+    project = _project(tool)
     # Of uv's own settings these would move the environment or choose another Python than the project says.
-    ignored = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PROJECT", "UV_WORKING_DIR", "UV_NO_SYNC", "UV_FROZEN"}
+    ignored = {
+        "VIRTUAL_ENV",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_PROJECT",
+        "UV_WORKING_DIR",
+        "UV_NO_SYNC",
+        "UV_FROZEN",
+        "UV_PYTHON",
+    }
     environment = {name: value for name, value in os.environ.items() if name not in ignored}
     with TemporaryFile() as log:
         command = [find_uv(), "sync", "--project", str(project), "--locked", "--no-progress"]
@@ -78,3 +84,24 @@ def tool_binaries(tool: Tool) -> Path:
                 f"Check the network and try again, or run `uv sync --project {project} --locked` yourself.",
             )
     return project / ".venv" / "bin"
+
+
+def _project(tool: Tool) -> Path:
+    """Return a tool's project: the checkout's or, as nothing is written beside installed files, a copy in the cache.
+
+    uv itself refuses a project in its own cache, where `uvx` installs us.
+    """
+    carried = PROJECT_DIRECTORY / "infra" / "tools" / tool
+    lock = carried / "uv.lock"
+    if not lock.is_file():
+        raise OperationError(f"{lock} is missing.", MISSING_ADVICE)
+    if not IS_INSTALLED:
+        return carried
+    # Each version of a tool has its place, whichever version of ours asks for it.
+    project = cache_directory() / "tools" / f"{tool}-{sha256(lock.read_bytes()).hexdigest()[:12]}"
+    project.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", "uv.lock"):
+        aside = project / f"{name}.{os.getpid()}"
+        shutil.copyfile(carried / name, aside)
+        aside.replace(project / name)  # at once: another process may read it
+    return project

@@ -12,7 +12,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from imagescribe_ops.local import deploy
+from imagescribe_ops.deployment.build import build
 from imagescribe_ops.local.emulator import plain_environment
 from imagescribe_ops.local.tools import Tool, tool_binaries
 from tests.bench.speed.measures import Bench, Measure
@@ -70,7 +70,7 @@ SETTINGS: Final = {
 def init(bench: Bench) -> list[Measure]:
     """Start the function of the built package and the floor in turn, each in a fresh process."""
     with TemporaryDirectory(prefix="speed-init-") as place:
-        built = deploy.build(Path(place)).parent / "DescribeFunction"
+        built = build(Path(place)).parent / "DescribeFunction"
         # Both load the SDK. Were it compiled at each start, that would hide what ours takes beyond the floor.
         subprocess.run([str(_python()), "-c", COMPILE_SDK], env=plain_environment(), timeout=60, check=True)
         _seconds(OURS, built), _seconds(FLOOR, built)  # the first of each reads the files from the disk

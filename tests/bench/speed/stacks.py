@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imagescribe_ops.deployment.build import build
 from imagescribe_ops.local import deploy
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
@@ -183,7 +184,7 @@ def _deploy_baseline(cloud: LocalCloud, shape: Shape, name: str, describe_url: s
     artifacts = f"artifacts-{name}"
     cloud.connection.s3().create_bucket(Bucket=artifacts)
     deploy.deploy(
-        deploy.build(directory, BASELINES / f"{shape}.yaml", CERTIFICATES.authority),
+        build(directory, BASELINES / f"{shape}.yaml", CERTIFICATES.authority),
         stack=name,
         parameters={"DescribeUrl": describe_url, "ApiKey": cloud.api_key, "BucketName": f"images-{name}"},
         target=deploy.Target(cloud.endpoint_url, cloud.region, cloud.credentials, artifacts),

@@ -97,7 +97,7 @@ def test_a_stack_that_is_not_there_is_told_in_a_sentence(
     assert result.stdout == ""
     first, advice = result.stderr.splitlines()
     assert first == f"Error: There is no stack 'nowhere' in {REGION}."
-    assert "sam deploy" in advice
+    assert "`imagescribe deploy --guided --stack nowhere`" in advice
     assert "--local" in advice
 
 

@@ -72,7 +72,7 @@ def test_an_endpoint_elsewhere_is_refused_with_what_works(arguments: tuple[str, 
     assert result.exit_code == 2
     assert "cannot fetch pictures from this machine" in result.stderr
     assert "http://127.0.0.1:8080/describe" in result.stderr
-    assert "sam deploy --guided" in result.stderr
+    assert "imagescribe deploy --guided" in result.stderr
 
 
 def test_an_endpoint_that_nobody_listens_at_is_refused_before_the_build() -> None:

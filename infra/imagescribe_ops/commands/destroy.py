@@ -1,0 +1,126 @@
+"""The command `imagescribe destroy`: the stack goes, what holds data stays, and what that is is said before."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from imagescribe_ops.commands.base import (
+    OPERATE,
+    JsonOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    StackOptions,
+    app,
+)
+from imagescribe_ops.commands.telling import told
+from imagescribe_ops.deployment.cloudformation import CloudFormation, Standing, check_ours
+from imagescribe_ops.deployment.removal import Removal, removal
+from imagescribe_ops.display import Steps, print_json, safe, shown
+from imagescribe_ops.errors import NotFoundError, OperationError
+from imagescribe_ops.local.processes import Interrupted
+from imagescribe_ops.stack import DEFAULT_STACK
+
+
+@app.command(rich_help_panel=OPERATE)
+def destroy(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking for the stack's name.")] = False,
+    stack: StackOption = DEFAULT_STACK,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the stack away. Buckets, tables and queues stay, and how they are deleted by hand is said.
+
+    Asks for the stack's name first. With `--json`, and nobody to ask, what would go and stay is printed, unless `--yes`
+    deletes it.
+
+    Examples: `imagescribe destroy` · `imagescribe destroy --stack trial --region eu-central-1`
+    """
+    options = StackOptions(stack, region, profile, False, as_json)
+    with told(options) as steps:
+        connection = options.connection()
+        cloudformation = CloudFormation(connection, stack)
+        standing = cloudformation.standing()
+        if not standing.status:
+            raise NotFoundError(
+                f"There is no stack {stack!r} in {connection.region}.", "Name another with --stack and --region."
+            )
+        check_ours(standing, stack)
+        plan = removal(connection, stack)
+        if not as_json:
+            _show(plan, standing, stack)
+        agreed = yes if yes or as_json else _asks(stack)
+        if agreed:
+            _delete(cloudformation, stack, steps)
+    if as_json:
+        print_json(
+            {
+                "stack": stack,
+                "deleted": agreed,
+                "kept": [each.as_json() for each in plan.kept],
+                "going": list(plan.going),
+            }
+        )
+    elif not agreed:
+        options.say("Nothing was deleted.")
+    else:
+        _tell(plan, options)
+
+
+def _show(plan: Removal, standing: Standing, stack: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    console.print(shown(f"What goes with the stack {stack}", "bold"))
+    console.print(shown(f"  {plan.summary() or 'nothing but its name'}"))
+    if "ApiKeySecretArn" in standing.outputs:
+        console.print(shown("  and with its secret the endpoint's API key"))
+    console.print()
+    if plan.kept:
+        console.print(shown("What stays in the account", "bold"))
+        for each in plan.kept:
+            console.print(shown(f"  {each.line()}"))
+        console.print()
+    existing = standing.parameters.get("ExistingBucketName")
+    if existing:
+        console.print(shown(f"The bucket {existing} stays as it is, with the tags on its objects."))
+        console.print()
+
+
+def _asks(stack: str) -> bool:
+    if not sys.stdin.isatty():
+        raise OperationError("Nothing was deleted: there is nobody to ask.", "Add --yes to delete it.")
+    typed = typer.prompt(f"Type the stack's name ({safe(stack)}) to delete it", default="", show_default=False)
+    return str(typed).strip() == stack
+
+
+def _delete(cloudformation: CloudFormation, stack: str, steps: Steps) -> None:
+    steps.begin(f"Deleting the stack {stack}")
+    try:
+        cloudformation.delete(lambda far: steps.show(f"Deleting the stack {stack}: {safe(far)}"))
+    except Interrupted as interrupted:
+        raise OperationError(
+            "Stopped here; in AWS the deletion goes on.",
+            f"`aws cloudformation describe-stacks --stack-name {stack}` finds nothing once it is done.",
+        ) from interrupted
+    steps.end()
+
+
+def _tell(plan: Removal, options: StackOptions) -> None:
+    options.say(f"The stack {options.stack} is deleted.")
+    if not plan.kept:
+        return
+    words = [*(["--region", options.region] if options.region else [])]
+    words += ["--profile", options.profile] if options.profile else []
+    own = f" {shlex.join(words)}" if words else ""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("\nA new stack makes new ones. What stayed goes by hand, for good and with all that is in it:\n")
+    for command in filter(None, (each.deletion(own) for each in plan.kept)):
+        console.print(shown(f"  {command}"))
+    console.print()

@@ -1,0 +1,321 @@
+"""A stack as CloudFormation has it: how it stands, a change set for it, and the way until that is carried out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from imagescribe_ops.deployment.changes import Change, Changes, changed_parameters
+from imagescribe_ops.deployment.failures import Event, advice, failures
+from imagescribe_ops.errors import OperationError
+from imagescribe_ops.stack import Connection, readable_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import DescribeChangeSetOutputTypeDef, ParameterTypeDef
+
+FIRST_LOOKS_SECONDS, LOOK_SECONDS = 0.5, 3.0
+MAX_SHOWN = 5
+
+NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+SIGN = "LedgerTableName"
+"""An output that every stack of ImageScribe has."""
+
+REVIEWED = "REVIEW_IN_PROGRESS"
+"""A stack that has a change set and nothing else."""
+
+type Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a stack stands.
+
+    Attributes
+    ----------
+    status
+        CloudFormation's word; empty where there is no such stack.
+    parameters
+        What it was deployed with.
+    outputs
+        Where its parts are.
+    """
+
+    status: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever deployed."""
+        return self.status not in {"", REVIEWED}
+
+    @property
+    def is_left_over(self) -> bool:
+        """Whether it is what a first deployment that failed has left: nothing, but for its name."""
+        return self.status == "ROLLBACK_COMPLETE"
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether only deleting it helps."""
+        return self.status in {"ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change set that nobody has agreed to yet.
+
+    Attributes
+    ----------
+    change_set, stack_id
+        Their ARNs.
+    is_new
+        Whether there is no stack yet.
+    """
+
+    change_set: str
+    stack_id: str
+    is_new: bool
+    changes: Changes
+
+    @property
+    def account(self) -> str:
+        """The account that it would be carried out in."""
+        return self.stack_id.split(":")[4]
+
+
+def check_ours(standing: Standing, stack: str) -> None:
+    """Refuse a stack that is something else's.
+
+    Raises
+    ------
+    OperationError
+        It is.
+    """
+    empty = standing.is_left_over or standing.is_broken
+    if standing.exists and not empty and SIGN not in standing.outputs:
+        raise OperationError(
+            f"The stack {stack} is not one of ImageScribe's, and would lose all that it has.",
+            "Name another with --stack.",
+        )
+
+
+def check_deployable(standing: Standing, stack: str) -> None:
+    """Refuse a stack that no deployment can mend; see `check_ours`."""
+    if standing.is_broken:
+        raise OperationError(
+            f"The stack {stack} is {standing.status}, and nothing can be deployed over that.",
+            "Take it away with `imagescribe destroy`, which says what stays; then deploy again.",
+        )
+    if standing.status == "UPDATE_ROLLBACK_FAILED":
+        raise OperationError(
+            f"The stack {stack} could not go back after a deployment that failed ({standing.status}).",
+            f"Run `aws cloudformation continue-update-rollback --stack-name {stack}`; then try again.",
+        )
+
+
+class CloudFormation:
+    """One stack.
+
+    Parameters
+    ----------
+    look_seconds
+        At most so long lies between two looks at how far it is.
+    """
+
+    def __init__(self, connection: Connection, stack: str, look_seconds: float = LOOK_SECONDS) -> None:
+        with readable_errors():
+            self._client = connection.cloudformation()
+        self._stack = stack
+        self._look_seconds = look_seconds
+
+    def standing(self) -> Standing:
+        """Say how the stack stands.
+
+        Raises
+        ------
+        OperationError
+            AWS can't be asked, or something is going on with the stack right now.
+        """
+        with readable_errors():
+            try:
+                found = self._client.describe_stacks(StackName=self._stack)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" in error.response.get("Error", {}).get("Message", ""):
+                    return Standing()
+                raise
+        status = found["StackStatus"]
+        if status.endswith("_IN_PROGRESS") and status != REVIEWED:
+            raise OperationError(
+                f"The stack {self._stack} is being changed already ({status}).",
+                "Wait until that is done, then try again.",
+            )
+        return Standing(
+            status,
+            {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
+            {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+        )
+
+    def propose(
+        self, template_url: str, standing: Standing, given: Mapping[str, str], defaults: Mapping[str, str]
+    ) -> Proposal | None:
+        """Ask for a change set and wait for it; None where nothing would change.
+
+        Parameters
+        ----------
+        given
+            Parameters that get a value; of the others an existing stack keeps its own.
+        defaults
+            All parameters of the template with the values that they have otherwise.
+
+        Raises
+        ------
+        OperationError
+            CloudFormation does not take the template or a parameter.
+        """
+        kept = {name for name in defaults if name in standing.parameters and name not in given and standing.exists}
+        parameters: list[ParameterTypeDef] = [
+            {"ParameterKey": name, "ParameterValue": value} for name, value in given.items()
+        ]
+        parameters += [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
+        with readable_errors():
+            try:
+                created = self._client.create_change_set(
+                    StackName=self._stack,
+                    ChangeSetName=f"imagescribe-{time.time_ns() // 1_000_000}",
+                    ChangeSetType="UPDATE" if standing.exists else "CREATE",
+                    TemplateURL=template_url,
+                    Parameters=parameters,
+                    Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "ValidationError":
+                    raise _refused(error.response["Error"]["Message"]) from error
+                raise
+            pages = self._described(created["Id"])
+        before = dict(standing.parameters) if standing.exists else None
+        after = dict(defaults) | {name: standing.parameters[name] for name in kept} | dict(given)
+        changes = Changes(
+            [Change.of_resource_change(each["ResourceChange"]) for page in pages for each in page.get("Changes", [])],
+            changed_parameters(before, after if before is not None else dict(given)),
+        )
+        proposal = Proposal(created["Id"], created["StackId"], not standing.exists, changes)
+        if pages[-1]["Status"] != "FAILED":
+            return proposal
+        reason = pages[-1].get("StatusReason", "")
+        self.discard(proposal)
+        if any(words in reason for words in NO_CHANGES):
+            return None
+        raise _refused(reason)
+
+    def discard(self, proposal: Proposal) -> None:
+        """Take a change set away again, and a stack that has nothing else."""
+        with readable_errors():
+            if proposal.is_new:
+                self._client.delete_stack(StackName=proposal.stack_id)
+            else:
+                self._client.delete_change_set(ChangeSetName=proposal.change_set)
+
+    def carry_out(self, proposal: Proposal, report: Report) -> None:
+        """Carry out a change set and return when the stack is complete; ``report`` is told how far it is.
+
+        Raises
+        ------
+        OperationError
+            It failed: with the resources, the reasons, and what to do.
+        """
+        seen = self._seen(proposal.stack_id)
+        with readable_errors():
+            self._client.execute_change_set(ChangeSetName=proposal.change_set)
+        status = self._until_still(proposal.stack_id, seen, report, len(proposal.changes.resources))
+        if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            return
+        raise self._failure(proposal.stack_id, seen, status, "deploy")
+
+    def delete(self, report: Report) -> None:
+        """Delete the stack and return when it is gone; what its template retains stays.
+
+        Raises
+        ------
+        OperationError
+            It could not be deleted.
+        """
+        with readable_errors():
+            # By its id, as its name leads nowhere any more once it is gone.
+            stack_id = self._client.describe_stacks(StackName=self._stack)["Stacks"][0]["StackId"]
+        seen = self._seen(stack_id)
+        with readable_errors():
+            self._client.delete_stack(StackName=stack_id)
+        status = self._until_still(stack_id, seen, report, 0)
+        if status != "DELETE_COMPLETE":
+            raise self._failure(stack_id, seen, status, "destroy")
+
+    # Inside
+
+    def _described(self, change_set: str) -> list[DescribeChangeSetOutputTypeDef]:
+        """Wait until a change set is made, or refused, and return its pages."""
+        wait = FIRST_LOOKS_SECONDS
+        while (first := self._client.describe_change_set(ChangeSetName=change_set))["Status"].endswith(
+            ("_PENDING", "_IN_PROGRESS")
+        ):
+            time.sleep(wait)
+            wait = min(wait * 1.5, self._look_seconds)
+        pages = [first]
+        while token := pages[-1].get("NextToken"):
+            pages.append(self._client.describe_change_set(ChangeSetName=change_set, NextToken=token))
+        return pages
+
+    def _events(self, stack_id: str) -> Iterable[Event]:
+        for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
+            yield from page["StackEvents"]
+
+    def _seen(self, stack_id: str) -> frozenset[str]:
+        with readable_errors():
+            return frozenset(event["EventId"] for event in self._events(stack_id))
+
+    def _until_still(self, stack_id: str, seen: frozenset[str], report: Report, total: int) -> str:
+        wait = FIRST_LOOKS_SECONDS
+        while True:
+            with readable_errors():
+                status = self._client.describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"]
+                # Between the call and the beginning the stack is still what it was before.
+                begun = any(event["EventId"] not in seen for event in self._events(stack_id))
+                if begun and not status.endswith("_IN_PROGRESS"):
+                    return status
+                if begun:
+                    report(self._progress(stack_id, seen, total))
+            time.sleep(wait)
+            wait = min(wait * 1.2, self._look_seconds)
+
+    def _progress(self, stack_id: str, seen: frozenset[str], total: int) -> str:
+        done, newest = set(), ""
+        for event in self._events(stack_id):
+            if event["EventId"] in seen:
+                break
+            newest = newest or event["LogicalResourceId"]
+            if event["ResourceStatus"].endswith("_COMPLETE"):
+                done.add(event["LogicalResourceId"])
+        return f"{len(done)} of {total} resources, {newest}" if total else f"{len(done)} resources, {newest}"
+
+    def _failure(self, stack_id: str, seen: frozenset[str], status: str, command: str) -> OperationError:
+        with readable_errors():
+            found = failures(stack_id, self._events, seen)
+        after: dict[str, str] = {
+            "UPDATE_ROLLBACK_COMPLETE": "The stack is as it was before.",
+            "ROLLBACK_COMPLETE": "Nothing of it runs; the next deployment clears away what is left.",
+            "UPDATE_ROLLBACK_FAILED": "It could not go back to what it was before: "
+            f"`aws cloudformation continue-update-rollback --stack-name {self._stack}` tries again.",
+        }
+        reasons = "\n".join(str(each) for each in found[:MAX_SHOWN])
+        end = f"The stack {self._stack} ended as {status}. {after.get(status, '')}".rstrip()
+        return OperationError(end + f"\n{reasons}" * bool(found), advice(found, command))
+
+
+def _refused(reason: str) -> OperationError:
+    return OperationError(
+        f"CloudFormation does not take this: {reason}",
+        "Mend what the reason says, then run `imagescribe deploy` again.",
+    )

@@ -1,0 +1,165 @@
+"""Queues, functions, concurrency and tables, where the emulator of the stack's tests can't break them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from imagescribe.throttle.breaker import OpenedBy
+from imagescribe_ops.doctor import reception
+from imagescribe_ops.doctor.examination import Examination
+from imagescribe_ops.doctor.findings import NotCheckedError, State, Verdict
+from tests.aws_cli import aws_lines, run_aws
+from tests.sam_template import resources
+from tests.unit.ops.doctor.conftest import Make, only
+from tests.unit.stack_in_moto import StackInMoto
+
+
+def test_a_queue_that_is_gone_is_made_again_as_the_template_has_it(
+    examined: Make, made: StackInMoto, aws: boto3.Session
+) -> None:
+    url = made.outputs["UploadQueueUrl"]
+    made.sqs.delete_queue(QueueUrl=url)
+    verdict = reception.queue_policy(examined())
+    assert verdict.state is State.BROKEN
+    assert f"There is no queue {url}." in verdict.found
+    run_aws(aws, aws_lines(verdict.mend)[0])
+    found = made.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    wanted = resources("AWS::SQS::Queue")["UploadQueue"]
+    for name in ("MessageRetentionPeriod", "VisibilityTimeout"):
+        assert found[name] == str(wanted[name])
+    assert f'"maxReceiveCount": {wanted["RedrivePolicy"]["maxReceiveCount"]}' in found["RedrivePolicy"]
+
+
+def test_a_new_queue_and_its_dead_letter_queue_are_opened_to_the_rule_one_after_the_other(
+    examined: Make, aws: boto3.Session
+) -> None:
+    examination = examined()
+    for state in (State.BROKEN, State.WARNING):
+        verdict = reception.queue_policy(examination)
+        assert verdict.state is state
+        run_aws(aws, aws_lines(verdict.mend)[0])
+    assert reception.queue_policy(examination).state is State.WELL
+
+
+def test_a_policy_that_can_not_be_judged_is_not_checked(examined: Make, made: StackInMoto) -> None:
+    policy = (
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", '
+        '"Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1234567890"}}}]}'
+    )
+    made.sqs.set_queue_attributes(QueueUrl=made.outputs["UploadQueueUrl"], Attributes={"Policy": policy})
+    with pytest.raises(NotCheckedError, match="conditions that can't be judged"):
+        reception.queue_policy(examined())
+
+
+# ── The event source mappings ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def with_mapping(examination: Examination, state: str) -> Verdict:
+    """The verdict on a mapping of the upload queue in a state; moto has it on another queue."""
+    queue = examination.queue_arn(examination.outputs.upload_queue_url)
+    examination.mappings = [{"UUID": "1", "EventSourceArn": queue, "State": state}]
+    return reception.uploads_mapping(examination)
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Enabling", "Updating"])
+def test_a_mapping_that_is_on_or_will_be_is_well(examined: Make, state: str) -> None:
+    assert with_mapping(examined(), state).state is State.WELL
+
+
+@pytest.mark.parametrize("state", ["Disabled", "Disabling"])
+def test_a_mapping_is_disabled_on_purpose_while_calls_are_paused_and_for_a_minute_after(
+    examined: Make, made: StackInMoto, state: str
+) -> None:
+    assert with_mapping(examined(), state).state is State.BROKEN
+    made.open(OpenedBy.ACCOUNT, "401: wrong key", 900)
+    made.notebook.note_intake(disabled=True)
+    paused = with_mapping(examined(), state)
+    assert (paused.state, "401: wrong key" in paused.found) == (State.WARNING, True)
+    made.clock.now += 901
+    assert "a pause that is over" in with_mapping(examined(), state).found
+
+
+def test_a_mapping_that_is_gone_is_made_again(examined: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    examination = examined(MaximumConcurrency="7", BatchSize="5")
+    verdict = reception.uploads_mapping(examination)
+    assert verdict.state is State.BROKEN
+    (line,) = aws_lines(verdict.mend)
+    assert "--batch-size 5 --scaling-config MaximumConcurrency=7 --function-response-types ReportBatchItem" in line
+
+
+# ── The functions ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_function_that_is_gone_or_failed_is_told(examined: Make) -> None:
+    examination = examined()
+    assert reception.functions(examination).state is State.WELL
+    examination.resources["SnapshotFunction"] = "gone"
+    assert "There is no function gone." in reception.functions(examination).found
+    examination.lambda_functions = only(
+        get_function_configuration={"State": "Failed", "StateReason": "the key is disabled"}
+    )
+    assert "the key is disabled" in reception.functions(examination).found
+
+
+@pytest.mark.parametrize(
+    ("reserved", "unreserved", "peak", "state", "says"),
+    [
+        (
+            None,
+            1000,
+            3,
+            "well",
+            "1,000 invocations side by side, shared with the account's other functions, which took 3",
+        ),
+        (None, 10, 0, "warning", "have 10 invocations side by side; this stack takes up to 15"),
+        (None, 1000, 950, "warning", "had 950 of 1,000 invocations"),
+        (0, 1000, 0, "broken", "is shut off"),
+        (5, 1000, 0, "warning", "5 invocations are reserved"),
+        (10, 1000, 999, "well", "10 invocations are reserved"),
+    ],
+)
+def test_concurrency_that_is_left(
+    examined: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    reserved: int | None,
+    unreserved: int,
+    peak: float,
+    state: str,
+    says: str,
+) -> None:
+    examination = examined(MaximumConcurrency="10")
+    examination.lambda_functions = only(
+        get_function_concurrency={} if reserved is None else {"ReservedConcurrentExecutions": reserved},
+        get_account_settings={"AccountLimit": {"UnreservedConcurrentExecutions": unreserved}},
+    )
+    measured = only(get_metric_statistics={"Datapoints": [{"Maximum": 1.0}, {"Maximum": peak}]})
+    monkeypatch.setattr(examination, "client", lambda _service: measured)
+    verdict = reception.concurrency(examination)
+    assert (verdict.state, says in verdict.found) == (state, True), verdict
+
+
+def test_a_table_that_is_gone_or_can_not_be_used_is_told(
+    examined: Make, made: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examination = examined()
+    assert reception.tables(examination).state is State.WELL
+    made.dynamodb.delete_table(TableName=made.outputs["JobsTableName"])
+    verdict = reception.tables(examination)
+    assert (verdict.state, "There is no table" in verdict.found) == (State.BROKEN, True)
+    state: Any = only(describe_table={"Table": {"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}})
+    monkeypatch.setattr(examination.connection, "dynamodb", lambda: state)
+    assert "INACCESSIBLE_ENCRYPTION_CREDENTIALS" in reception.tables(examination).found
+
+
+def test_what_is_refused_is_not_taken_for_gone(examined: Make) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetQueueAttributes")
+
+    examination = examined()
+    examination.sqs = only(get_queue_attributes=refuse)
+    with pytest.raises(ClientError):
+        reception.queue_policy(examination)
