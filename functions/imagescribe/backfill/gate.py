@@ -6,7 +6,6 @@ resumed lists again, and the audit shows what has no description.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagescribe.backfill.jobs import Job, Jobs, Phase
 from imagescribe.errors import MalformedMessageError
-from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.events import Upload, job_of, parse_body
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class Gate:
 
     def admitted(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return those of a batch's records that are still wanted; the others may be deleted."""
-        ids = {id(record): _job_id(record["body"]) for record in records}
+        ids = {id(record): job_of(record["body"]) for record in records}
         jobs = {job_id: self.jobs.get(job_id) for job_id in set(ids.values()) if job_id}
         wanted = [record for record in records if _is_wanted(record, jobs.get(ids[id(record)]))]
         kept = {id(record) for record in wanted}
@@ -60,6 +59,8 @@ class Gate:
 def _is_wanted(record: Mapping[str, Any], job: Job | None) -> bool:
     if job is None or job.phase not in (Phase.PAUSED, Phase.CANCELLED):
         return True
+    if "redrives" in record.get("messageAttributes", {}):
+        return True  # a dead letter that came back: its record stays `dead` without this, and no job takes it up again
     # What is described again has lost its old description once it is begun with: it is led to its end.
     return bool(job.selection.described_before) and _is_begun(record)
 
@@ -67,11 +68,3 @@ def _is_wanted(record: Mapping[str, Any], job: Job | None) -> bool:
 def _is_begun(record: Mapping[str, Any]) -> bool:
     receive_count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
     return receive_count > 1 or bool(record.get("messageAttributes"))
-
-
-def _job_id(body: str) -> str:
-    try:
-        job = json.loads(body).get("job", "")
-    except (ValueError, AttributeError, RecursionError):
-        return ""  # it is told as malformed on its way
-    return job if isinstance(job, str) else ""

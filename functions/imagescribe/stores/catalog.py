@@ -149,6 +149,7 @@ class Catalog:
                     "sequencer": upload.sequencer,
                     "uploaded_at": upload.uploaded_at,
                     "requester": upload.requester,
+                    "job": upload.job or None,
                     **state,
                 },
                 "attribute_not_exists(image) OR sequencer < :sequencer OR (sequencer = :sequencer AND #status = :dead)",

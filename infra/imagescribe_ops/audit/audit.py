@@ -41,6 +41,9 @@ BACKLOG_SECONDS: Final = 86_400.0
 PAUSE_SECONDS: Final = 14 * 86_400.0  # while intake is paused, they wait for as long as the queue keeps them
 
 SOURCE: Final = "imagescribe.audit"
+JOB: Final = "audit"
+"""What it sends waits behind uploads, as a backfill's do."""
+
 LOOKED_AT_TOGETHER: Final = 100
 SIDE_BY_SIDE: Final = 8
 TAGS_SAMPLED: Final = 1_000
@@ -208,11 +211,11 @@ class _Walk:
         match verdict, listed, record:
             case Verdict.MISSING | Verdict.STALE, Listed(), _:
                 upload = made_upload(listed, self._bucket_name, record.sequencer if record else None)
-                return [upload_body(upload, SOURCE)]
+                return [upload_body(replace(upload, job=JOB), SOURCE)]
             case Verdict.STUCK, Listed(), ImageRecord():  # the record's own event, once more
                 upload = made_upload(listed, self._bucket_name, None)
                 upload = replace(upload, sequencer=record.sequencer, uploaded_at=record.uploaded_at)
-                return [upload_body(upload, SOURCE)]
+                return [upload_body(replace(upload, job=JOB), SOURCE)]
             case Verdict.ORPHAN, None, ImageRecord():
                 self._catalog.remove(Deletion(self._bucket_name, record.key, record.sequencer, iso_utc(self._clock())))
                 self._report.removed += 1

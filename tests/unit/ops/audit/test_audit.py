@@ -266,7 +266,7 @@ def test_what_is_stuck_gets_its_own_event_once_more(stack: StackInMoto) -> None:
     stack.record(upload, Status.WAITING)
     stack.clock.now += HOUR
     run(stack, repairs=True)
-    assert sent(stack)["stuck.png"] == upload
+    assert sent(stack)["stuck.png"] == replace(upload, job="audit")  # behind what is uploaded today
     opened = stack.catalog.open(upload)
     assert isinstance(opened, Opened)
     assert opened.attempts == 1
