@@ -19,7 +19,9 @@ CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `updated_at` timestamp,
   `waiting_until` timestamp,
   `model` string,
-  `rendered_from` string
+  `rendered_from` string,
+  `labels` array<string>,
+  `annotation` string
 )
 STORED AS PARQUET
 LOCATION 's3://BUCKET/imagescribe/images/';

@@ -31,7 +31,7 @@ READ = "Images and their prompts"
 OPERATE = "Operating a stack"
 BEFORE = "What was there before"
 PANELS = (HERE, READ, OPERATE, BEFORE)
-FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "explain", "logs")
+FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "doctor", "explain", "logs")
 """The order in which a newcomer needs them, in `--help`; the others of a panel come after these."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
