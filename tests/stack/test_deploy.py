@@ -231,6 +231,14 @@ def test_a_deployment_that_fails_names_the_resource_and_the_reason_and_what_is_l
     assert small.cloudformation.standing().is_left_over
 
 
+def test_a_first_deployment_that_fails_leaves_no_empty_table_behind(small: Small, stacks: Stacks) -> None:
+    kept = table("kept-of-a-failure", DeletionPolicy="Retain")
+    broken = queue(VisibilityTimeout=99_999_999) | {"DependsOn": "Kept"}
+    with pytest.raises(OperationError, match="Nothing of it runs"):
+        small.carry_out({"Kept": kept, "Broken": broken})
+    assert "kept-of-a-failure" not in stacks.cloud.connection.dynamodb().list_tables()["TableNames"]
+
+
 def test_a_failure_in_a_nested_stack_is_told_with_its_reason(small: Small) -> None:
     url = small.put("nested", {"Inner": queue(VisibilityTimeout=99_999_999)})
     nested = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}

@@ -161,7 +161,8 @@ class CloudFormation:
         """
         mark = self._newest(proposal.stack_id)
         with readable_errors():
-            self._client.execute_change_set(ChangeSetName=proposal.change_set)
+            # What a deployment that fails has made goes again, also what is retained otherwise.
+            self._client.execute_change_set(ChangeSetName=proposal.change_set, RetainExceptOnCreate=True)
         status = self._until_still(proposal.stack_id, mark, report, len(proposal.changes.resources))
         if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return
