@@ -14,7 +14,8 @@ import pytest
 
 from imagescribe_ops.deployment.build import architecture
 from imagescribe_ops.deployment.changes import Action
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal, Standing
+from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
+from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.stack import LocalStack, restate_concurrency
 from imagescribe_ops.stack import StackOutputs, read_parameters
@@ -238,8 +239,11 @@ def test_a_failure_in_a_nested_stack_is_told_with_its_reason(small: Small) -> No
     assert "VisibilityTimeout" in failed.value.problem
 
 
-def test_an_update_that_fails_leaves_the_stack_as_it_was(small: Small) -> None:
+def test_an_update_that_fails_leaves_the_stack_as_it_was_and_tells_of_this_time_alone(small: Small) -> None:
     small.carry_out({"One": queue()})
     with pytest.raises(OperationError, match="The stack is as it was before"):
-        small.carry_out({"One": queue(), "Broken": queue(VisibilityTimeout=99_999_999)})
+        small.carry_out({"One": queue(), "First": queue(VisibilityTimeout=99_999_999)})
+    with pytest.raises(OperationError, match="Second") as failed:
+        small.carry_out({"One": queue(), "Second": queue(VisibilityTimeout=99_999_999)})
+    assert "First" not in failed.value.problem
     assert small.propose({"One": queue()}) is None

@@ -110,7 +110,11 @@ def make_pictures(s3: S3Client) -> tuple[Pictures, ImagingInProcess]:
 
 @pytest.fixture
 def library(aws: boto3.Session, dynamodb: DynamoDBClient, s3: S3Client, tmp_path: Path, clock: Clock) -> Library:
-    return Library(dynamodb, s3, make_table(dynamodb, "CatalogTable"), make_bucket(s3), tmp_path, clock, count(1))
+    return make_library(dynamodb, s3, tmp_path, clock)
 
 
-__all__ = ["BUCKET", "Library", "best", "make_pictures", "newest"]
+def make_library(dynamodb: DynamoDBClient, s3: S3Client, directory: Path, clock: Clock) -> Library:
+    return Library(dynamodb, s3, make_table(dynamodb, "CatalogTable"), make_bucket(s3), directory, clock, count(1))
+
+
+__all__ = ["BUCKET", "Library", "best", "make_library", "make_pictures", "newest"]
