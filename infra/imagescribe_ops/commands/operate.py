@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from imagescribe.model.outcomes import Reason
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops.commands.base import (
     OPERATE,
