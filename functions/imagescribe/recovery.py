@@ -14,12 +14,13 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagescribe.aws.dead_letters import DeadLetter, DeadLetters
+from imagescribe.aws.dead_letters import DeadLetters
 from imagescribe.aws.eventbridge import Announcements
 from imagescribe.aws.mappings import LONG_PAUSE_SECONDS, Mappings
 from imagescribe.errors import MalformedMessageError
 from imagescribe.log import logger
 from imagescribe.model.announcements import Announcement
+from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.outcomes import Deferred
 from imagescribe.observer import Observer

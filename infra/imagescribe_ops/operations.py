@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from imagescribe.aws.dead_letters import DeadLetter, DeadLetters, NotDeletedError, Redriven
+from imagescribe.aws.dead_letters import DeadLetters, NotDeletedError, Redriven
 from imagescribe.aws.mappings import LONG_PAUSE_SECONDS, Mappings
 from imagescribe.aws.s3 import ObjectHead, Objects
 from imagescribe.aws.sqs_batches import send_all
 from imagescribe.errors import MalformedMessageError
 from imagescribe.model.answers import PRICE_USD
+from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import Deletion, Upload, parse_body, upload_body
 from imagescribe.model.listing import sequencer_after
 from imagescribe.model.outcomes import Reason
@@ -30,18 +31,17 @@ from imagescribe.throttle import Throttle
 from imagescribe.throttle import rate as rates
 from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
 from imagescribe.throttle.item import ThrottleItem
+from imagescribe_ops.call_back import call_back
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, read_parameters, readable_errors
+from imagescribe_ops.stack import Connection, StackOutputs, read_deployed, readable_errors
 from imagescribe_ops.standing import Intake, StackStatus, read_intake, read_status
 
 MAX_DEAD_LETTERS_REDRIVEN = 1_000
 MAX_DEAD_LETTERS_READ = 500
 MAX_RETRIED = 1_000
 SIDE_BY_SIDE = 16
-MAX_CALLED_BACK = 500
-"""Images that a resume brings back at once: 50 requests, and the others come within two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,19 @@ class Retried:
 
 @dataclass(frozen=True)
 class Operations:
-    """The operator's hand on one stack."""
+    """The operator's hand on one stack.
+
+    Attributes
+    ----------
+    created_at
+        When the stack was first deployed (ISO 8601); empty where that is not known.
+    """
 
     connection: Connection
     stack: str
     outputs: StackOutputs
     parameters: Mapping[str, str]
+    created_at: str = ""
     clock: Callable[[], float] = field(default=time.time)
 
     @classmethod
@@ -81,7 +88,8 @@ class Operations:
             There is none of this name, or it can't be read.
         """
         outputs = StackOutputs.read(connection, stack)
-        return cls(connection, stack, outputs, read_parameters(connection, stack))
+        parameters, created_at = read_deployed(connection, stack)
+        return cls(connection, stack, outputs, parameters, created_at)
 
     def pause(self, because: str, seconds: float | None = None) -> Intake:
         """Pause intake, until resumed or for some seconds, and return how it stands then.
@@ -147,20 +155,8 @@ class Operations:
         return sent
 
     def call_back(self) -> int:
-        """Send images that were told to wait on their way at once, `MAX_CALLED_BACK` at the most, and return how many.
-
-        Their messages are hidden in the queue until their time, and nobody can show them sooner; but a second message
-        of the same event goes on where the first one was, and whichever comes later finds its work done. Where as many
-        messages as that can be received already, the line is busy without.
-        """
-        count = MAX_CALLED_BACK - QueueDepth.read(self.connection, self.outputs.upload_queue_url).visible
-        if count <= 0:
-            return 0
-        catalog = CatalogView(self.connection, self.outputs.catalog_table_name)
-        waiting = catalog.find(bucket=self.outputs.bucket_name, status=Status.WAITING, limit=count).records
-        bodies = [upload_body(_upload_of(record), "imagescribe.resume") for record in waiting]
-        with readable_errors():
-            return send_all(self.connection.sqs(), self.outputs.upload_queue_url, bodies)
+        """Send images that were told to wait on their way at once, and return how many; see `call_back`."""
+        return call_back(self.connection, self.outputs)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return dead letters, `MAX_DEAD_LETTERS_READ` at the most; they stay as they are."""
@@ -173,7 +169,7 @@ class Operations:
             return self._dead_letters().discard(is_meant, MAX_DEAD_LETTERS_REDRIVEN)
 
     def redrive(self, reason: Reason | None) -> Redriven:
-        """Send dead letters back to the upload queue: those of one reason, or all."""
+        """Send dead letters back to the queues that they are of: those of one reason, or all."""
         with readable_errors(), _reported_if_not_deleted():
             return self._dead_letters().redrive(
                 lambda each: reason is None or each.reason == reason, MAX_DEAD_LETTERS_REDRIVEN, is_operators=True
@@ -244,7 +240,12 @@ class Operations:
         return Mappings(functions, [mapping["UUID"] for mapping in listed["EventSourceMappings"]])
 
     def _dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.connection.sqs(), self.outputs.dead_letter_queue_url, self.outputs.upload_queue_url)
+        return DeadLetters(
+            self.connection.sqs(),
+            self.outputs.dead_letter_queue_url,
+            self.outputs.upload_queue_url,
+            self.outputs.backfill_queue_url,
+        )
 
     def _number(self, parameter: str) -> float:
         return float(self.parameters.get(parameter) or 0)
@@ -297,19 +298,6 @@ def _reported_if_not_deleted() -> Iterator[None]:
         raise OperationError(
             f"Not all is done: {error}.", "Run it again. What comes twice by it is not paid for twice."
         ) from error
-
-
-def _upload_of(record: ImageRecord) -> Upload:
-    """Return the upload that a record is of."""
-    return Upload(
-        record.bucket,
-        record.key,
-        record.version_id or None,
-        record.etag,
-        record.size,
-        record.sequencer,
-        record.uploaded_at,
-    )
 
 
 def _again(bucket: str, key: str, head: ObjectHead, record: ImageRecord | None, uploaded_at: str) -> Upload:

@@ -30,6 +30,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from imagescribe.model.times import iso_utc
 from imagescribe.query.errors import QueryError
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
@@ -345,10 +346,12 @@ def read_outputs(connection: Connection, stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
-def read_parameters(connection: Connection, stack: str) -> dict[str, str]:
-    """Return the parameters that a stack was deployed with; see `read_outputs`."""
-    parameters = _describe(connection, stack).get("Parameters", [])
-    return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in parameters}
+def read_deployed(connection: Connection, stack: str) -> tuple[dict[str, str], str]:
+    """Return the parameters of a stack, and the second of its first deployment (ISO 8601); see `read_outputs`."""
+    described = _describe(connection, stack)
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+    created = described.get("CreationTime")
+    return parameters, iso_utc(int(created.timestamp())) if created else ""
 
 
 def describe_stack(connection: Connection, stack: str) -> StackTypeDef:

@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from imagescribe.aws.dead_letters import DeadLetter
 from imagescribe.aws.s3 import error_code
 from imagescribe.errors import MalformedMessageError
+from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import parse_body
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.catalog import Status

@@ -206,6 +206,34 @@ def test_what_another_model_described_keeps_its_prompt_until_the_new_one_has_wri
     assert deployment.billed(key) == 2
 
 
+def test_a_dead_letter_of_a_backfill_comes_back_behind_the_uploads(
+    deployment: Deployment, ask: Ask, rule_off: None
+) -> None:
+    upload = deployment.put("dead/1.png", picture())
+    deployment.script(upload.key, ScriptedAnswer(500, times=3))
+    job = ask("backfill", "--prefix", "dead/", "--yes")["job"]["id"]
+    record = deployment.until_status("dead", upload.key)[upload.key]
+    assert record["job"] == job
+    ask("pause")
+    assert ask("redrive")["redriven"] == {"transient": 1}
+    deployment.until(lambda: waiting(deployment) == 1, "it is in the backfill queue")
+    assert deployment.depth().total == 0
+    ask("resume")
+    deployment.until_described(upload.key)
+    until_done(deployment, ask, job)
+
+    deployment.script(upload.key, ScriptedAnswer(500, times=3))
+    again = ("backfill", "--prefix", "dead/", "--older-than", "2100-01-01", "--force")
+    job = ask(*again, "--yes")["job"]["id"]
+    dead_letters = deployment.outputs.dead_letter_queue_url
+    deployment.until(lambda: QueueDepth.read(deployment.stack.connection, dead_letters).total == 1, "a dead letter")
+    # As each minute: its role may send to that queue, too.
+    answer = deployment.lambda_functions.invoke(FunctionName=deployment.outputs.recover_function_name)
+    assert json.loads(answer["Payload"].read())["redriven"] == {"transient": 1}
+    deployment.until(lambda: deployment.billed(upload.key) == 2, "it is described again")
+    until_done(deployment, ask, job)
+
+
 def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, ask: Ask, rule_off: None) -> None:
     keys = [f"cancelled/{number}.png" for number in range(6)]
     for key in keys:

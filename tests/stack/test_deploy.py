@@ -18,7 +18,7 @@ from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
 from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.stack import LocalStack, restate_concurrency
-from imagescribe_ops.stack import StackOutputs, read_parameters
+from imagescribe_ops.stack import StackOutputs, read_deployed
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, session_of
 from tests.stack.pictures import picture
@@ -58,9 +58,9 @@ def life(stacks: Stacks) -> Life:
     deployment = Deployment(LocalStack(NAME, outputs, {}, cloud), cloud.simulator)
     deployment.put("shipped.png", picture())
     described = deployment.until_described("shipped.png", seconds=300)["shipped.png"]["prompt"]
-    parameters = [read_parameters(cloud.connection, NAME)]
+    parameters = [read_deployed(cloud.connection, NAME)[0]]
     second = imagescribe(stacks, "deploy", "--yes", "--parameter", "DailyBudgetUsd=10")
-    parameters.append(read_parameters(cloud.connection, NAME))
+    parameters.append(read_deployed(cloud.connection, NAME)[0])
     destroyed = imagescribe(stacks, "destroy", "--yes")
     session = session_of(cloud)
     tables = session.client("dynamodb", endpoint_url=cloud.endpoint_url).list_tables()["TableNames"]

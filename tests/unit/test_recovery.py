@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
-from imagescribe.aws.dead_letters import MAX_REDRIVES
 from imagescribe.aws.mappings import LONG_PAUSE_SECONDS
 from imagescribe.model.answers import Transient
+from imagescribe.model.dead_letter import MAX_REDRIVES
 from imagescribe.model.events import Upload
 from imagescribe.recovery import MAX_REDRIVES_A_RUN, Recovered
 from imagescribe.throttle import Permit

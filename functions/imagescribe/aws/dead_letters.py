@@ -1,8 +1,4 @@
-"""The dead-letter queue: which dead letters come back to the upload queue, and which stay for a person.
-
-A dead letter has a `reason` if the describe function wrote it. One without is either of SQS, which moved the message
-after too many receives (the function crashed with it), or of EventBridge, which could not deliver it and says so in
-attributes of its own.
+"""The dead-letter queue: which dead letters come back to the queue that they are of, and which stay for a person.
 
 SQS has no look at a queue that leaves it alone: to work through one is to receive its messages, which hides them, and
 to show those that stay again in the end.
@@ -19,20 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from imagescribe.aws.sqs_batches import MAX_ENTRIES, send_messages
 from imagescribe.errors import ImageScribeError
+from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.outcomes import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-RETRYABLE: Final = frozenset({Reason.TRANSIENT, Reason.AWS, Reason.CRASH})
-"""Reasons that pass by themselves. The others stay until a person has done something."""
-
-REDRIVE_AFTER_SECONDS: Final = (0.0, 900.0, 14_400.0)
-"""How long after it became one a dead letter comes back by itself, the first, second and third time; then it stays for
-a person. Ever longer, so that a single image outlasts an outage of hours, and one that always fails costs little."""
-
-MAX_REDRIVES: Final = len(REDRIVE_AFTER_SECONDS)
 
 RUN_SECONDS: Final = 20
 """How long a run receives more: the recover function has 50 s, and what stays has to be shown again, too."""
@@ -54,61 +41,6 @@ class NotDeletedError(ImageScribeError):
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message on the dead-letter queue.
-
-    Attributes
-    ----------
-    redrives
-        How often it came back to the upload queue by itself before.
-    has_reason
-        Whether the reason stands on the message, or was inferred here.
-    sent_at
-        When it came to the dead-letter queue, in epoch seconds.
-    """
-
-    message_id: str
-    body: str
-    reason: Reason
-    detail: str
-    redrives: int
-    has_reason: bool
-    receipt_handle: str
-    sent_at: float = 0.0
-
-    @classmethod
-    def of_message(cls, message: MessageTypeDef) -> DeadLetter:
-        """Read a message of the dead-letter queue."""
-        attributes = {
-            name: attribute.get("StringValue", "") for name, attribute in message.get("MessageAttributes", {}).items()
-        }
-        given, redrives = attributes.get("reason", ""), attributes.get("redrives", "")
-        if given in Reason:
-            reason, detail = Reason(given), attributes.get("detail", "")
-        elif "ERROR_CODE" in attributes:
-            reason = Reason.AWS
-            detail = f"EventBridge: {attributes['ERROR_CODE']} {attributes.get('ERROR_MESSAGE', '')}"
-        else:
-            reason, detail = Reason.CRASH, "the function ended again and again while it had this message"
-        return cls(
-            message_id=message["MessageId"],
-            body=message["Body"],
-            reason=reason,
-            detail=detail,
-            redrives=int(redrives) if redrives.isdecimal() else 0,  # attributes are whoever's who sent the message
-            has_reason=given in Reason,
-            receipt_handle=message["ReceiptHandle"],
-            sent_at=int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1000,
-        )
-
-    def is_retryable(self, now: float) -> bool:
-        """Whether it comes back by itself now (epoch seconds)."""
-        if self.reason not in RETRYABLE or self.redrives >= MAX_REDRIVES:
-            return False
-        return self.sent_at + REDRIVE_AFTER_SECONDS[self.redrives] <= now
-
-
-@dataclass(frozen=True, slots=True)
 class Redriven:
     """What a run did.
 
@@ -125,14 +57,26 @@ class Redriven:
 
 
 class DeadLetters:
-    """The dead-letter queue of an upload queue."""
+    """The dead-letter queue of the upload queue and of the backfill queue.
+
+    Parameters
+    ----------
+    backfill_queue_url
+        Empty where the stack has none: then all goes back to the upload queue.
+    """
 
     def __init__(
-        self, client: SQSClient, url: str, upload_queue_url: str, clock: Callable[[], float] = time.monotonic
+        self,
+        client: SQSClient,
+        url: str,
+        upload_queue_url: str,
+        backfill_queue_url: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._url = url
         self._upload_queue_url = upload_queue_url
+        self._backfill_queue_url = backfill_queue_url or upload_queue_url
         self._clock = clock
 
     def redrive(
@@ -143,7 +87,7 @@ class DeadLetters:
         is_operators: bool = False,
         bury: Callable[[DeadLetter], bool] = lambda _dead_letter: True,
     ) -> Redriven:
-        """Send dead letters back to the upload queue, and show the others again.
+        """Send dead letters back to the queues that they are of, and show the others again.
 
         Parameters
         ----------
@@ -168,7 +112,12 @@ class DeadLetters:
             return {"redrives": str(0 if is_operators else dead_letter.redrives + 1)}
 
         def send_back(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-            return self._move(dead_letters, self._upload_queue_url, count)
+            of_backfill = [each for each in dead_letters if each.is_of_backfill]
+            of_today = [each for each in dead_letters if not each.is_of_backfill]
+            return [
+                *self._move(of_today, self._upload_queue_url, count),
+                *self._move(of_backfill, self._backfill_queue_url, count),
+            ]
 
         def give_reasons(dead_letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
             lacking = [each for each in dead_letters if not each.has_reason and bury(each)]

@@ -6,7 +6,6 @@ resumed lists again, and the audit shows what has no description.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagescribe.backfill.jobs import Jobs, Phase
 from imagescribe.errors import MalformedMessageError
-from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.events import Upload, job_of, parse_body
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if
 
 if TYPE_CHECKING:
@@ -31,10 +30,11 @@ class Gate:
 
     def admitted(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return those of a batch's records that are still wanted; the others may be deleted."""
-        ids = {id(record): _job_id(record["body"]) for record in records}
+        ids = {id(record): job_of(record["body"]) for record in records}
         jobs = {job_id: self.jobs.get(job_id) for job_id in set(ids.values()) if job_id}
         stopped = {job_id for job_id, job in jobs.items() if job and job.phase in (Phase.PAUSED, Phase.CANCELLED)}
-        wanted = [record for record in records if ids[id(record)] not in stopped]
+        # A dead letter that came back is wanted: its record stays `dead` without it, and no job takes it up again.
+        wanted = [each for each in records if ids[id(each)] not in stopped or _is_redriven(each)]
         kept = {id(record) for record in wanted}
         self._forget(record for record in records if id(record) not in kept and _is_begun(record))
         return wanted
@@ -58,14 +58,10 @@ class Gate:
             )
 
 
+def _is_redriven(record: Mapping[str, Any]) -> bool:
+    return "redrives" in record.get("messageAttributes", {})
+
+
 def _is_begun(record: Mapping[str, Any]) -> bool:
     receive_count = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
     return receive_count > 1 or bool(record.get("messageAttributes"))
-
-
-def _job_id(body: str) -> str:
-    try:
-        job = json.loads(body).get("job", "")
-    except (ValueError, AttributeError, RecursionError):
-        return ""  # it is told as malformed on its way
-    return job if isinstance(job, str) else ""

@@ -133,7 +133,7 @@ class Lister:
         uploads = uploads[:left]
         if job.selection.described_before:
             list(self.pool.map(lambda each: self._forget(each, job.selection), uploads))
-        batches = batched((upload_body(each, SOURCE, job.id) for each in uploads), 100)
+        batches = batched((upload_body(replace(each, job=job.id), SOURCE) for each in uploads), 100)
         sent = sum(self.pool.map(lambda batch: send_all(self.sqs, self.queue_url, batch), batches))
         is_enough = bool(job.most) and job.sent + sent >= job.most
         return replace(

@@ -35,12 +35,13 @@ def assemble(settings: Settings) -> Recovery:
     session = boto3.Session()
     dynamodb, sqs = session.client("dynamodb", config=AWS_CONFIG), session.client("sqs", config=AWS_CONFIG)
     mappings = os.environ["IMAGESCRIBE_EVENT_SOURCE_MAPPINGS"].split(",")
+    backfill_queue_url = os.environ["IMAGESCRIBE_BACKFILL_QUEUE_URL"]
     notebook, catalog = Notebook(dynamodb, settings.ledger_table), Catalog(dynamodb, settings.catalog_table)
     return Recovery(
         throttle=Throttle.of_stack(dynamodb, settings),
         notebook=notebook,
         mappings=Mappings(session.client("lambda", config=AWS_CONFIG), mappings),
-        dead_letters=DeadLetters(sqs, settings.dead_letter_queue_url, settings.upload_queue_url),
+        dead_letters=DeadLetters(sqs, settings.dead_letter_queue_url, settings.upload_queue_url, backfill_queue_url),
         catalog=catalog,
         announcements=Announcements(session.client("events", config=AWS_CONFIG)),
         observer=Observer(
@@ -48,7 +49,7 @@ def assemble(settings: Settings) -> Recovery:
             catalog=catalog,
             notebook=notebook,
             settings=settings,
-            backfill_queue_url=os.environ["IMAGESCRIBE_BACKFILL_QUEUE_URL"],
+            backfill_queue_url=backfill_queue_url,
             metrics=Metrics(),
         ),
     )

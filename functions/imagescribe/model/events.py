@@ -7,7 +7,7 @@ They differ in more than their wrapping: a notification's key is form-encoded, E
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
@@ -39,6 +39,8 @@ class Upload:
     requester
         Who uploaded it, as S3 tells: EventBridge names the account or the AWS service, a notification the id of the
         user or role. None where the event does not say.
+    job
+        What it is part of that waits behind uploads: a backfill, or an audit's repair. Empty for an upload of today.
     """
 
     bucket: str
@@ -49,6 +51,7 @@ class Upload:
     sequencer: str
     uploaded_at: str
     requester: str | None = None
+    job: str = ""
 
     @property
     def image(self) -> str:
@@ -115,15 +118,22 @@ def split_body(body: str) -> list[str]:
     return [json.dumps({"Records": [record]}) for record in message["Records"]]
 
 
-def upload_body(upload: Upload, source: str, job: str = "") -> str:
+def job_of(body: str) -> str:
+    """Return the job that a message is part of, and with which it waits behind uploads; empty where it is of none."""
+    try:
+        job = json.loads(body).get("job", "")
+    except (ValueError, AttributeError, RecursionError):
+        return ""  # it is told as malformed on its way
+    return job if isinstance(job, str) else ""
+
+
+def upload_body(upload: Upload, source: str) -> str:
     """Return an event like EventBridge's own of S3, for an upload that somebody else than S3 tells of.
 
     Parameters
     ----------
     source
         Who tells of it, such as ``imagescribe.retry``.
-    job
-        The backfill that it belongs to, if any.
     """
     described: dict[str, Any] = {
         "key": upload.key,
@@ -136,7 +146,7 @@ def upload_body(upload: Upload, source: str, job: str = "") -> str:
     return json.dumps(
         {
             "source": source,
-            **({"job": job} if job else {}),
+            **({"job": upload.job} if upload.job else {}),
             "detail-type": "Object Created",
             "time": upload.uploaded_at,
             "detail": {"bucket": {"name": upload.bucket}, "object": described},
@@ -163,7 +173,9 @@ def _parse_eventbridge(event: Mapping[str, Any]) -> list[ObjectEvent]:
     match event["detail-type"]:
         case "Object Created":
             detail = event["detail"]
-            return [_upload(detail, detail["object"]["key"], "version-id", event["time"], detail.get("requester"))]
+            upload = _upload(detail, detail["object"]["key"], "version-id", event["time"], detail.get("requester"))
+            job = event.get("job")
+            return [replace(upload, job=job) if isinstance(job, str) else upload]
         case "Object Deleted":
             detail = event["detail"]
             expired = detail.get("reason") == "Lifecycle Expiration" and detail.get("deletion-type") != _MARKER

@@ -46,6 +46,7 @@ class ImageRecord:
     rendered_from: str = ""
     labels: tuple[str, ...] = ()
     annotation: str = ""
+    job: str = ""
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -78,6 +79,7 @@ class ImageRecord:
             rendered_from=text("rendered_from"),
             labels=tuple(sorted(item.get("labels", {}).get("SS", ()))),
             annotation=text("annotation"),
+            job=text("job"),
         )
 
     @property

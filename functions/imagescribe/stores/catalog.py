@@ -159,6 +159,7 @@ class Catalog:
                     "sequencer": upload.sequencer,
                     "uploaded_at": upload.uploaded_at,
                     "requester": upload.requester,
+                    "job": upload.job or None,
                     **state,
                 },
                 "attribute_not_exists(image) OR (sequencer = :sequencer AND #status = :dead) OR "
@@ -179,6 +180,7 @@ class Catalog:
             "sequencer": upload.sequencer,
             "uploaded_at": upload.uploaded_at,
             "requester": upload.requester,
+            "job": upload.job or None,
             "attempts": 0,
             "status": Status.DESCRIBED,
             "renewing": True,

@@ -46,6 +46,12 @@ WHERE status = 'described'
 GROUP BY date_trunc('day', described_at), model
 ORDER BY day DESC, images DESC;
 
+-- How many have each label?
+SELECT label, count(*) AS images
+FROM imagescribe.current_images CROSS JOIN UNNEST(labels) AS each (label)
+GROUP BY label
+ORDER BY images DESC, label;
+
 -- What has no prompt, and why?
 SELECT status, error, count(*) AS images
 FROM imagescribe.current_images

@@ -41,6 +41,9 @@ BACKLOG_SECONDS: Final = 86_400.0
 PAUSE_SECONDS: Final = 14 * 86_400.0  # while intake is paused, they wait for as long as the queue keeps them
 
 SOURCE: Final = "imagescribe.audit"
+JOB: Final = "audit"
+"""What it sends waits behind uploads, as a backfill's do."""
+
 LOOKED_AT_TOGETHER: Final = 100
 SIDE_BY_SIDE: Final = 8
 TAGS_SAMPLED: Final = 1_000
@@ -138,7 +141,7 @@ class _Walk:
         self._suspects: list[Pair] = []
         self._to_tag_check: list[ImageRecord] = []
         self._described = 0
-        self._in_queue_since = self._since = ""
+        self._in_queue_since = self._since = self._created_at = ""
 
     def run(self) -> AuditReport:
         report = self._report
@@ -149,6 +152,8 @@ class _Walk:
         patience = UNDERWAY_SECONDS
         if report.messages:
             patience = PAUSE_SECONDS if report.paused else BACKLOG_SECONDS
+        # What was there before the stack can only have come in with a backfill.
+        self._created_at = "" if report.messages else self._audit.operations.created_at
         began = self._clock()
         self._since, self._in_queue_since = iso_utc(began - patience), iso_utc(began - UNDERWAY_SECONDS)
         listing, records = self._bucket.walk(report.prefix), self._records.walk(self._bucket_name, report.prefix)
@@ -164,7 +169,7 @@ class _Walk:
         """Take the next of both streams."""
         self._report.objects += listed is not None
         self._report.count(record)
-        verdict = judge(listed, record, self._since)
+        verdict = judge(listed, record, self._since, self._created_at)
         if verdict in MENDED:
             self._suspects.append((listed, record))
             if len(self._suspects) == LOOKED_AT_TOGETHER:
@@ -183,7 +188,7 @@ class _Walk:
         pairs = [(listed, fresh.get(image)) for (listed, _), image in zip(suspects, images, strict=True)]
         bodies: list[str] = []
         for listed, (_, record) in zip(self._pool.map(self._look, suspects, pairs), pairs, strict=True):
-            verdict = judge(listed, record, self._since)
+            verdict = judge(listed, record, self._since, self._created_at)
             self._conclude(verdict, listed, record)
             if self._audit.repairs:
                 bodies += self._mend(verdict, listed, record)
@@ -206,11 +211,11 @@ class _Walk:
         match verdict, listed, record:
             case Verdict.MISSING | Verdict.STALE, Listed(), _:
                 upload = made_upload(listed, self._bucket_name, record.sequencer if record else None)
-                return [upload_body(upload, SOURCE)]
+                return [upload_body(replace(upload, job=JOB), SOURCE)]
             case Verdict.STUCK, Listed(), ImageRecord():  # the record's own event, once more
                 upload = made_upload(listed, self._bucket_name, None)
                 upload = replace(upload, sequencer=record.sequencer, uploaded_at=record.uploaded_at)
-                return [upload_body(upload, SOURCE)]
+                return [upload_body(replace(upload, job=JOB), SOURCE)]
             case Verdict.ORPHAN, None, ImageRecord():
                 self._catalog.remove(Deletion(self._bucket_name, record.key, record.sequencer, iso_utc(self._clock())))
                 self._report.removed += 1

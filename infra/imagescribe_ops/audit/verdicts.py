@@ -32,13 +32,15 @@ MENDED: Final = frozenset({Verdict.MISSING, Verdict.STALE, Verdict.ORPHAN, Verdi
 """What a repair does something about."""
 
 
-def judge(listed: Listed | None, record: ImageRecord | None, since: str) -> Verdict:
+def judge(listed: Listed | None, record: ImageRecord | None, since: str, created_at: str = "") -> Verdict:
     """Say how an image stands.
 
     Parameters
     ----------
     since
         ISO 8601: what changed later than this may still be underway.
+    created_at
+        ISO 8601: what was uploaded before the stack was there has no event, and without a record it is on no way.
     """
     if listed is None:
         return Verdict.GONE if record is None else Verdict.ORPHAN
@@ -46,7 +48,7 @@ def judge(listed: Listed | None, record: ImageRecord | None, since: str) -> Verd
     if record is None:
         if listed.is_folder:
             return Verdict.FOLDER
-        return Verdict.UNDERWAY if changed_lately else Verdict.MISSING
+        return Verdict.UNDERWAY if changed_lately and listed.modified_at >= created_at else Verdict.MISSING
     is_other_version = listed.version_id is not None and listed.version_id != record.version_id
     if listed.etag != record.etag or is_other_version:
         return Verdict.UNDERWAY if changed_lately else Verdict.STALE

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from imagescribe.aws.dead_letters import DeadLetter
 from imagescribe.errors import MalformedMessageError
+from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import parse_body
 from imagescribe.model.times import iso_utc
 from imagescribe_ops.commands.base import OPERATE, StackOptions, app, image_address, on_stack

@@ -6,7 +6,9 @@ import os
 import shlex
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -39,7 +41,7 @@ from imagescribe_ops.deployment.parameters import ParameterError, check, read_pa
 from imagescribe_ops.display import Steps, print_json, print_record
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
-from imagescribe_ops.local.pictures import samples, shown_path
+from imagescribe_ops.local.pictures import Selection, samples, select, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
 from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
 from imagescribe_ops.local.state import LocalState
@@ -61,6 +63,14 @@ def local(
     ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A template parameter; may be given several times.")
+    ] = None,
+    before: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Images, or a folder of them, that are in the bucket before the stack is there, to try `backfill` "
+            "and `audit`; may be given several times.",
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The emulator's port; 0 takes a free one.")] = 0,
     latency: LatencyOption = LATENCY_SECONDS,
@@ -84,9 +94,11 @@ def local(
     is out of its reach. For the real endpoint deploy to AWS. A vision model gets the pictures themselves, so
     `--model-url` and `--model` take any, here or hosted.
 
-    Examples: `imagescribe local` · `imagescribe local --parameter MaxAttempts=3 --json`
+    Examples: `imagescribe local` · `imagescribe local --parameter MaxAttempts=3 --json` ·
+    `imagescribe local --before ~/Pictures`
     """
     parameters = _parameters(parameter or [])
+    there_before = _there_before(before or [], parameters)
     if describe_url is not None:
         _check("DescribeUrl", describe_url, "--describe-url")
     described_by = model_settings(
@@ -103,6 +115,8 @@ def local(
         _check_reachable(describe_url)
     local_state.check_free(stack)
     steps = Steps()
+    for left in there_before.left_out:
+        steps.say(f"Left out {left.path}: {left.reason}")
     try:
         with (
             steps,
@@ -114,6 +128,7 @@ def local(
                 model=described_by,
                 port=port,
                 latency_s=latency,
+                before=there_before.pictures,
                 report=steps.begin,
             ) as up,
         ):
@@ -122,7 +137,7 @@ def local(
                 if as_json:
                     print_json(_where(up))
                 else:
-                    _show_local(up, has_key=describe_url is None)
+                    _show_local(up, has_key=describe_url is None, before=len(there_before.pictures))
                 _stay(up, quiet=quiet or as_json)
     except Interrupted:
         steps.say("Stopped; nothing is left running.")
@@ -136,6 +151,18 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
     if "DescribeUrl" in parameters:
         _check("DescribeUrl", parameters["DescribeUrl"], "--parameter")
     return parameters
+
+
+def _there_before(paths: list[Path], parameters: Mapping[str, str]) -> Selection:
+    """Find what is in the bucket before the stack is there."""
+    if not paths:
+        return Selection([], [])
+    if "ExistingBucketName" in parameters:
+        raise typer.BadParameter("makes a bucket, so it goes without ExistingBucketName", param_hint="--before")
+    try:
+        return select(paths)
+    except OperationError as error:
+        raise typer.BadParameter(f"{error.problem} {error.advice}", param_hint="--before") from error
 
 
 def _known_parameters() -> dict[str, dict[str, Any]]:
@@ -188,7 +215,7 @@ def _where(up: LocalStack) -> dict[str, object]:
     return where | {"outputs": dict(up.all_outputs)}
 
 
-def _show_local(up: LocalStack, *, has_key: bool) -> None:
+def _show_local(up: LocalStack, *, has_key: bool, before: int) -> None:
     console = Console(highlight=False, soft_wrap=True)
     cloud = up.cloud
     if cloud.model:
@@ -212,6 +239,13 @@ def _show_local(up: LocalStack, *, has_key: bool) -> None:
     lines = ["", "From another terminal:", ""]
     if not has_key:
         lines += ["  # first of all, the endpoint's key", f"{run} key set --local{option}", ""]
+    if before:
+        lines += [
+            f"  # describe what was in the bucket before: {before} image{'s' * (before > 1)}",
+            f"{run} backfill --local{option}",
+            "  # is anything missing?",
+            f"{run} audit --local{option}",
+        ]
     lines += [
         "  # upload an image, and wait for its prompt",
         f"{run} upload --local{option} --wait {shlex.quote(str(shown_path(sample.path)))}",

@@ -64,7 +64,7 @@ def resume(
 ) -> None:
     """End a pause at once, whoever or whatever began it. A day's budget that is spent still holds.
 
-    Images that were told to wait meanwhile are called back at once, the oldest 500; the others come within two minutes.
+    Images that were told to wait meanwhile are called back at once, the newest 500; the others come within two minutes.
 
     Example: `imagescribe resume`
     """

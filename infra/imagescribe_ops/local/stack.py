@@ -25,7 +25,9 @@ from imagescribe_ops.errors import OperationError
 from imagescribe_ops.gateway.settings import GatewaySettings
 from imagescribe_ops.gateway.start import first_call, listening
 from imagescribe_ops.local import deploy
+from imagescribe_ops.local.before import bucket_with
 from imagescribe_ops.local.emulator import Credentials, Emulator
+from imagescribe_ops.local.pictures import Picture
 from imagescribe_ops.local.processes import shielded
 from imagescribe_ops.project import TEMPLATE
 from imagescribe_ops.simulator import RunningSimulator, SimulatorClient, SimulatorSettings, start_simulator
@@ -341,8 +343,18 @@ def local_stack(
     model: GatewaySettings | None = None,
     port: int = 0,
     latency_s: float = 0.5,
+    before: Sequence[Picture] = (),
     report: Report = _say_nothing,
 ) -> Iterator[LocalStack]:
-    """Start a cloud with one stack in it; see `LocalCloud` and its `deploy`. Everything is gone when the block ends."""
+    """Start a cloud with one stack in it; see `LocalCloud` and its `deploy`. Everything is gone when the block ends.
+
+    Parameters
+    ----------
+    before
+        What is in the stack's bucket before the stack is there.
+    """
     with LocalCloud(describe_url=describe_url, model=model, port=port, latency_s=latency_s, report=report) as cloud:
+        if before:
+            report(f"Putting {len(before)} pictures into a bucket")
+            parameters = {**(parameters or {}), "ExistingBucketName": bucket_with(cloud.connection.s3(), before)}
         yield cloud.deploy(stack, parameters=parameters, template=template)

@@ -12,16 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from imagescribe.aws.dead_letters import (
-    MAX_REDRIVES,
-    VISIBILITY_SECONDS,
-    DeadLetter,
-    DeadLetters,
-    NotDeletedError,
-    Redriven,
-)
+from imagescribe.aws.dead_letters import VISIBILITY_SECONDS, DeadLetters, NotDeletedError, Redriven
+from imagescribe.model.dead_letter import MAX_REDRIVES, DeadLetter
+from imagescribe.model.events import upload_body
 from imagescribe.model.outcomes import Reason
-from tests.factories import stand_in
+from tests.factories import make_upload, stand_in
 from tests.unit.stage import CrashError, Stage, aws_error
 
 
@@ -69,6 +64,20 @@ def test_what_passes_by_itself_comes_back_as_new_and_counted(either: Stage, reas
     assert redrive(either) == {Reason(reason): 1}
     assert came_back(either) == {"cat": {"redrives": "1"}}
     assert staying(either) == {}
+
+
+@pytest.mark.parametrize("is_operators", [False, True])
+def test_what_is_of_a_backfill_comes_back_behind_the_uploads(stage: Stage, is_operators: bool) -> None:
+    url = "https://queues.invalid/backfill"
+    old = upload_body(make_upload(job="bf-1"), "imagescribe.backfill")
+    bury(stage, old)  # as SQS itself moved it
+    bury(stage, "cat", reason="transient", detail="")
+    dead_letters = DeadLetters(stand_in(stage.sqs), stage.dead_letter_queue_url, stage.upload_queue_url, url)
+    sent = dead_letters.redrive(lambda each: each.is_retryable(inf), 100, is_operators=is_operators)
+    assert sent == Redriven(Counter({Reason.CRASH: 1, Reason.TRANSIENT: 1}), more=False)
+    assert bodies_on(stage, url) == [old]
+    assert bodies_on(stage, stage.upload_queue_url) == ["cat"]
+    assert staying(stage) == {}
 
 
 @pytest.mark.parametrize("reason", ["unreadable", "malformed"])
@@ -181,7 +190,7 @@ def test_ten_are_received_sent_and_deleted_with_three_requests(stage: Stage) -> 
 
 
 def by_the_stages_clock(stage: Stage) -> DeadLetters:
-    return DeadLetters(stand_in(stage.sqs), stage.dead_letter_queue_url, stage.upload_queue_url, stage.clock)
+    return DeadLetters(stand_in(stage.sqs), stage.dead_letter_queue_url, stage.upload_queue_url, clock=stage.clock)
 
 
 def take_time(stage: Stage, seconds: float, *requests: str) -> None:

@@ -31,7 +31,7 @@ def admitted(stack: StackInMoto, *records: dict[str, Any]) -> list[Any]:
 
 
 def record_of(upload: Upload, job: str = "bf-1", receive_count: int = 1) -> dict[str, Any]:
-    return sqs_record(upload_body(upload, "imagescribe.backfill", job), receive_count)
+    return sqs_record(upload_body(replace(upload, job=job), "imagescribe.backfill"), receive_count)
 
 
 def has_record(stack: StackInMoto, upload: Upload) -> bool:
@@ -58,6 +58,13 @@ def test_messages_of_a_stopped_job_are_dropped_and_others_go_on(stack: StackInMo
         sqs_record("[]"),
     ]
     assert admitted(stack, record_of(make_upload()), *others) == others
+
+
+@pytest.mark.parametrize("phase", STOPPED)
+def test_a_dead_letter_of_a_stopped_job_that_came_back_is_led_to_its_end(stack: StackInMoto, phase: Phase) -> None:
+    stack.jobs.add(Job("bf-1", phase))
+    came_back = record_of(make_upload()) | {"messageAttributes": {"redrives": {"stringValue": "1"}}}
+    assert admitted(stack, came_back) == [came_back]
 
 
 @pytest.mark.parametrize("phase", STOPPED)

@@ -11,10 +11,10 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagescribe.model.events import upload_body
+from imagescribe.model.events import parse_body, upload_body
 from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
-from imagescribe_ops import operations
+from imagescribe_ops import call_back
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.commands.status import calls_a_minute, seconds_left
 from imagescribe_ops.logs import LogLine, Logs
@@ -223,6 +223,16 @@ def test_a_new_key_calls_back_who_was_told_to_wait(deployed: StackInMoto) -> Non
     assert deployed.sent_upload() == upload  # the same event: attempts go on, and whichever comes later is done
 
 
+def test_what_a_backfill_waits_with_is_called_back_behind_the_uploads(deployed: StackInMoto) -> None:
+    upload, old = deployed.put("today.png"), deployed.put("old.png", sequencer="0", job="bf-1")
+    deployed.record(old, Status.WAITING)
+    deployed.record(upload, Status.WAITING)
+    assert ask("resume")["called_back"] == 2
+    assert deployed.sent_upload() == upload
+    (message,) = deployed.sent_to_backfill()
+    assert parse_body(message.body) == [old]
+
+
 def test_a_message_that_can_be_received_hides_nobody_who_was_told_to_wait(deployed: StackInMoto) -> None:
     deployed.record(deployed.put(), Status.WAITING)
     deployed.sqs.send_message(QueueUrl=deployed.outputs["UploadQueueUrl"], MessageBody="another's")
@@ -232,7 +242,7 @@ def test_a_message_that_can_be_received_hides_nobody_who_was_told_to_wait(deploy
 def test_nobody_is_called_back_where_the_line_is_long_enough(
     deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "MAX_CALLED_BACK", 1)
+    monkeypatch.setattr(call_back, "MAX_CALLED_BACK", 1)
     deployed.record(deployed.put(), Status.WAITING)
     deployed.sqs.send_message(QueueUrl=deployed.outputs["UploadQueueUrl"], MessageBody="another's")
     assert ask("resume")["called_back"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -128,3 +129,16 @@ def test_on_this_machine_there_is_no_budget_unless_one_is_asked_for(
     monkeypatch.setattr(type(cloud.emulator), "endpoint_url", "http://127.0.0.1:1")
     with pytest.raises(StartedError):
         cloud.deploy(parameters=given)
+
+
+def test_what_was_there_before_goes_without_a_bucket_of_ones_own() -> None:
+    result = local("--before", ".", "--parameter", "ExistingBucketName=mine")
+    assert result.exit_code == 2
+    assert "goes without ExistingBucketName" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "words"), [("nowhere", "does not exist"), ("", "There is no image in")])
+def test_a_folder_without_pictures_is_refused_before_the_build(tmp_path: Path, name: str, words: str) -> None:
+    result = local("--before", str(tmp_path / name))
+    assert result.exit_code == 2
+    assert words in result.stderr

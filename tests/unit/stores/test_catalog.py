@@ -71,6 +71,7 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "sequencer": upload.sequencer,
         "uploaded_at": upload.uploaded_at,
         "requester": None,
+        "job": None,
         "updated_at": "2026-11-02T09:15:00.000Z",
         "prompt": None,
         "model": None,
@@ -82,6 +83,15 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "labels": None,
         "annotation": None,
     }
+
+
+def test_a_record_says_which_backfill_it_is_of_until_an_upload_comes(
+    catalog: Catalog, upload: Upload, record: Look
+) -> None:
+    catalog.open(replace(upload, sequencer=EARLIER, job="bf-1"))
+    assert record(upload)["job"] == "bf-1"
+    catalog.open(upload)
+    assert record(upload)["job"] is None
 
 
 @pytest.mark.parametrize("tags", TagState)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,15 @@ def test_what_was_uploaded_a_moment_ago_is_underway(stack: StackInMoto) -> None:
     report = run(stack)
     assert report.is_clean
     assert report.sentence == "Nothing is missing; 1 are on their way."
+
+
+def test_what_was_there_before_the_stack_is_missing_at_once_unless_a_backfill_has_messages(stack: StackInMoto) -> None:
+    stack.put("before.png")
+    stack.clock.now -= HOUR - 1
+    operations = replace(stack.operations(), created_at=iso_utc(stack.clock.now + 1))
+    assert wrong(Audit(operations).run()) == {"before.png": "missing"}
+    stack.sqs.send_message(QueueUrl=stack.outputs["BackfillQueueUrl"], MessageBody="of another one")
+    assert Audit(operations).run().verdicts == {Verdict.UNDERWAY: 1}
 
 
 def test_while_messages_wait_what_they_tell_of_is_not_missing(stack: StackInMoto) -> None:
@@ -256,7 +266,7 @@ def test_what_is_stuck_gets_its_own_event_once_more(stack: StackInMoto) -> None:
     stack.record(upload, Status.WAITING)
     stack.clock.now += HOUR
     run(stack, repairs=True)
-    assert sent(stack)["stuck.png"] == upload
+    assert sent(stack)["stuck.png"] == replace(upload, job="audit")  # behind what is uploaded today
     opened = stack.catalog.open(upload)
     assert isinstance(opened, Opened)
     assert opened.attempts == 1

@@ -38,6 +38,13 @@ def test_an_object_that_came_a_moment_ago_is_underway() -> None:
     assert judge(replace(LISTED, modified_at=LATER), None, SINCE) is Verdict.UNDERWAY
 
 
+def test_an_object_that_was_there_before_the_stack_is_missing_however_new_it_is() -> None:
+    new = replace(LISTED, modified_at=LATER)
+    assert judge(new, None, SINCE, created_at="2026-11-20T12:00:01.000Z") is Verdict.MISSING
+    assert judge(new, None, SINCE, created_at=LATER) is Verdict.UNDERWAY
+    assert judge(new, replace(RECORD, etag="e0"), SINCE, created_at="2026-11-20T12:00:01.000Z") is Verdict.UNDERWAY
+
+
 def test_a_folder_of_the_console_is_no_image() -> None:
     folder = replace(LISTED, key="holiday/", size=0)
     assert judge(folder, None, SINCE) is Verdict.FOLDER
