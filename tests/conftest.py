@@ -21,7 +21,7 @@ SLOWEST = {"test_pay_once_machine.py"}
 OPERATED = ("alarms", "audit", "backfill", "command", "doctor", "operator", "search")
 """Tests of deployed stacks, each its own, that get an emulator of their own in a process of their own."""
 
-ALONE = ("model",)
+ALONE = ("local", "wheel")
 """Those that start what they need by themselves, and so are divided like unit tests."""
 
 
