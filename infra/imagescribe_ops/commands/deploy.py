@@ -224,10 +224,10 @@ def _next_steps(options: StackOptions, standing: Standing, *, is_new: bool, mail
     under = f" --prefix {shlex.quote(prefix)}" if prefix else ""
     lines = [
         ("the describe endpoint's API key, read from a prompt", f"key set{own}") if is_new else None,
+        ("whether every link of the chain holds", f"doctor{own}") if is_new else None,
         ("describe an image, and see its prompt", f"upload{own} --wait{under} holiday.jpg"),
         ("the same later", f"get{own} {shlex.quote(f's3://{bucket}/{prefix}holiday.jpg')}"),
         ("what was in the bucket before", f"backfill{own}") if existing else None,
-        ("is every part as it should be", f"doctor{own}") if is_new else None,
         ("how it goes", f"status{own}"),
     ]
     console = Console(highlight=False, soft_wrap=True)
