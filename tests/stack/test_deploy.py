@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ def test_a_stack_that_was_destroyed_leaves_its_bucket_and_tables_and_says_so(out
     for name in kept:
         assert f" {name}: " in outcome.destroyed
     assert f"  aws dynamodb delete-table --table-name {outputs['LedgerTableName']}" in outcome.destroyed.splitlines()
+    assert re.search(rf"code stays in s3://aws-sam-cli-managed-default-\S+/{NAME}/\.", outcome.destroyed)
     assert f"The stack {NAME} is deleted." in outcome.destroyed
 
 

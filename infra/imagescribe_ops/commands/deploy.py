@@ -29,7 +29,7 @@ from imagescribe_ops.deployment.changes import Changes
 from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
 from imagescribe_ops.deployment.existing_bucket import check_bucket
 from imagescribe_ops.deployment.package import package
-from imagescribe_ops.deployment.parameters import ParameterError, defaults, read_pairs
+from imagescribe_ops.deployment.parameters import ParameterError, check_all, defaults, read_pairs
 from imagescribe_ops.deployment.standing import Standing, check_deployable, check_ours
 from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import OperationError
@@ -93,6 +93,7 @@ def deploy(
         if guided:
             given |= ask(definitions, now, given)
         wanted = now | given
+        check_all(wanted, definitions)
         if bucket := wanted["ExistingBucketName"]:
             warning = check_bucket(connection, bucket)
             if warning:
@@ -210,14 +211,15 @@ def _tell(options: StackOptions, proposal: Proposal | None, standing: Standing, 
         return
     if proposal is None:
         options.say(f"The stack {options.stack} is up to date: nothing would change.")
-    _next_steps(options, standing, is_new=bool(proposal and proposal.is_new))
+    changed = proposal.changes.parameters if proposal else {}
+    _next_steps(options, standing, is_new=bool(proposal and proposal.is_new), mails="AlarmEmail" in changed)
 
 
-def _next_steps(options: StackOptions, standing: Standing, *, is_new: bool) -> None:
+def _next_steps(options: StackOptions, standing: Standing, *, is_new: bool, mails: bool) -> None:
     run, own = program(), f" {options}" if str(options) else ""
     bucket = standing.outputs.get("BucketName", "")
     existing = standing.parameters.get("ExistingBucketName")
-    email = standing.parameters.get("AlarmEmail") if is_new else ""
+    email = standing.parameters.get("AlarmEmail") if mails else ""
     prefix = standing.parameters.get("KeyPrefix", "")
     under = f" --prefix {shlex.quote(prefix)}" if prefix else ""
     lines = [

@@ -54,6 +54,12 @@ def destroy(
                 f"There is no stack {stack!r} in {connection.region}.", "Name another with --stack and --region."
             )
         check_ours(standing, stack)
+        if standing.is_protected:
+            raise OperationError(
+                f"The stack {stack} is protected from being deleted.",
+                "If it is to go, take the protection away: `aws cloudformation update-termination-protection "
+                f"--no-enable-termination-protection --stack-name {stack}`.",
+            )
         plan = removal(connection, stack)
         if not as_json:
             _show(plan, standing, stack)
@@ -67,6 +73,7 @@ def destroy(
                 "deleted": agreed,
                 "kept": [each.as_json() for each in plan.kept],
                 "going": list(plan.going),
+                "code": plan.code,
             }
         )
     elif not agreed:
@@ -87,6 +94,9 @@ def _show(plan: Removal, standing: Standing, stack: str) -> None:
         console.print(shown("What stays in the account", "bold"))
         for each in plan.kept:
             console.print(shown(f"  {each.line()}"))
+        console.print()
+    if plan.code:
+        console.print(shown(f"The functions' code stays in {plan.code}."))
         console.print()
     existing = standing.parameters.get("ExistingBucketName")
     if existing:
@@ -124,4 +134,6 @@ def _tell(plan: Removal, options: StackOptions) -> None:
     console.print("\nA new stack makes new ones. What stayed goes by hand, for good and with all that is in it:\n")
     for command in filter(None, (each.deletion(own) for each in plan.kept)):
         console.print(shown(f"  {command}"))
+    if plan.code:
+        console.print(shown(f"  aws s3 rm --recursive {shlex.quote(plan.code)}{own}"))
     console.print()

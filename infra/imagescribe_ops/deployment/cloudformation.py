@@ -90,6 +90,8 @@ class CloudFormation:
             {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
             {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
             {each["Key"]: each["Value"] for each in found.get("Tags", [])},
+            found.get("Description", ""),
+            found.get("EnableTerminationProtection", False),
         )
 
     def propose(

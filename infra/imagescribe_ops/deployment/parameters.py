@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imagescribe_ops.errors import OperationError
 from imagescribe_ops.template import constraint_broken
 
 type Definitions = Mapping[str, Mapping[str, Any]]
@@ -39,6 +40,21 @@ def check(name: str, value: str, definitions: Definitions) -> None:
     definition = definitions.get(name)
     if definition and (broken := constraint_broken(definition, value)):
         raise ParameterError(f"{name} {broken}; it is {value!r}")
+
+
+def check_all(values: Mapping[str, str], definitions: Definitions) -> None:
+    """Refuse a value that a stack has from an earlier version, and that this template takes no more.
+
+    Raises
+    ------
+    OperationError
+        There is one.
+    """
+    for name, value in values.items():
+        try:
+            check(name, value, definitions)
+        except ParameterError as error:
+            raise OperationError(f"{error}.", f"Give it another by --parameter {name}=VALUE.") from None
 
 
 def defaults(definitions: Definitions) -> dict[str, str]:

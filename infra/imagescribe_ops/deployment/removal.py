@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from imagescribe_ops.deployment.changes import counted, kind_of
 from imagescribe_ops.stack import Connection, QueueDepth, readable_errors
 from imagescribe_ops.template import read_template
+
+BUCKET_ONLY: Final = 3
+"""The slashes of ``s3://bucket/name``: beside such a name may be what is somebody else's."""
 
 _WHY: Final = {
     "Bucket": "your images",
@@ -77,10 +80,13 @@ class Removal:
         Those that stay.
     going
         What kinds those are that go.
+    code
+        Where the functions' zips stay, in the bucket that deployments put them into; empty where that is not known.
     """
 
     kept: Sequence[Kept]
     going: Sequence[str]
+    code: str = ""
 
     def summary(self) -> str:
         """Count what goes."""
@@ -101,10 +107,9 @@ def removal(connection: Connection, stack: str) -> Removal:
         pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
         resources = [each for page in pages for each in page["StackResourceSummaries"]]
     template = read_template(body) if isinstance(body, str) else body
+    declared: Mapping[str, Any] = template.get("Resources") or {}
     retained = {
-        name
-        for name, resource in (template.get("Resources") or {}).items()
-        if str(resource.get("DeletionPolicy", "")).startswith("Retain")
+        name for name, resource in declared.items() if str(resource.get("DeletionPolicy", "")).startswith("Retain")
     }
     there = [each for each in resources if each["ResourceStatus"] != "DELETE_COMPLETE" and "PhysicalResourceId" in each]
     kept = [
@@ -117,7 +122,15 @@ def removal(connection: Connection, stack: str) -> Removal:
     return Removal(
         [_with_messages(connection, each) for each in kept],
         [kind_of(each["ResourceType"]) for each in there if each["LogicalResourceId"] not in retained],
+        _code(declared),
     )
+
+
+def _code(declared: Mapping[str, Any]) -> str:
+    """Return where `sam package` has put the functions; they are named by their content below that."""
+    uris = ((resource.get("Properties") or {}).get("CodeUri") for resource in declared.values())
+    first = next((uri for uri in uris if isinstance(uri, str) and uri.startswith("s3://")), "")
+    return f"{first.rpartition('/')[0]}/" if first.count("/") > BUCKET_ONLY else ""
 
 
 def _with_messages(connection: Connection, kept: Kept) -> Kept:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from imagescribe_ops.errors import OperationError
 
 SIGN = "LedgerTableName"
-"""An output that every stack of ImageScribe has."""
+"""An output that every stack of ImageScribe has, once it is complete."""
+
+DESCRIPTION = "ImageScribe "
+"""The template's description begins so; a stack has it whatever became of it."""
 
 REVIEWED = "REVIEW_IN_PROGRESS"
 """A stack that has a change set and nothing else."""
@@ -28,12 +31,18 @@ class Standing:
         Where its parts are.
     tags
         Its own, which all that it makes has.
+    description
+        Its template's.
+    is_protected
+        Whether AWS refuses to delete it.
     """
 
     status: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    is_protected: bool = False
 
     @property
     def exists(self) -> bool:
@@ -59,8 +68,9 @@ def check_ours(standing: Standing, stack: str) -> None:
     OperationError
         It is.
     """
-    empty = standing.is_left_over or standing.is_broken
-    if standing.exists and not empty and SIGN not in standing.outputs:
+    # One that was never completed has no outputs.
+    ours = SIGN in standing.outputs or standing.description.startswith(DESCRIPTION)
+    if standing.exists and not ours:
         raise OperationError(
             f"The stack {stack} is not one of ImageScribe's, and would lose all that it has.",
             "Name another with --stack.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.stack import Connection
 from imagescribe_ops.template import parameter_definitions
-from tests.sam_template import TEMPLATE
+from tests.sam_template import TEMPLATE, load
 
 DEFINITIONS = parameter_definitions(TEMPLATE)
 HARMLESS = Change(Action.CHANGE, "DescribeFunction", "AWS::Lambda::Function", properties=["Environment"])
 LOSS = Change(Action.REPLACE, "LedgerTable", "AWS::DynamoDB::Table", physical_id="old", is_kept=True)
+DESCRIPTION: str = load()["Description"]
 STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/imagescribe/1"
 
 
@@ -42,6 +43,7 @@ class Played:
     done: list[str] = field(default_factory=list)
     given: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    parameters: dict[str, tuple[str | None, str]] = field(default_factory=lambda: {"KeyPrefix": ("a/", "")})
 
     def standing(self) -> Standing:
         return self.now
@@ -52,7 +54,7 @@ class Played:
         self.given, self.tags = dict(given), dict(tags)
         if self.changes is None:
             return None
-        return Proposal("set", STACK_ID, not standing.exists, Changes(self.changes, {"KeyPrefix": ("a/", "")}))
+        return Proposal("set", STACK_ID, not standing.exists, Changes(self.changes, self.parameters))
 
     def discard(self, _proposal: Proposal) -> None:
         self.done.append("discarded")
@@ -122,7 +124,9 @@ def test_a_parameter_that_is_wrong_is_refused_before_anything_is_built(
     ("standing", "words"),
     [
         (Standing("CREATE_COMPLETE", {}, {"SomebodysUrl": "x"}), "is not one of ImageScribe's"),
-        (Standing("DELETE_FAILED"), "imagescribe destroy"),
+        (Standing("ROLLBACK_COMPLETE", description="Somebody's queues"), "is not one of ImageScribe's"),
+        (Standing("DELETE_FAILED"), "is not one of ImageScribe's"),
+        (Standing("DELETE_FAILED", description=DESCRIPTION), "imagescribe destroy"),
         (running("UPDATE_ROLLBACK_FAILED"), "continue-update-rollback"),
     ],
 )
@@ -203,7 +207,7 @@ def test_a_stack_that_is_up_to_date_is_left_alone(played: Played) -> None:
 
 
 def test_what_a_first_deployment_that_failed_has_left_is_cleared_away(played: Played) -> None:
-    played.now = Standing("ROLLBACK_COMPLETE")
+    played.now = Standing("ROLLBACK_COMPLETE", description=DESCRIPTION)
     assert run("deploy", "--yes").exit_code == 0
     assert played.done[1:] == ["deleted", "carried out"]
 
@@ -218,6 +222,23 @@ def test_hints_upload_to_where_images_are_described(played: Played) -> None:
     lines = run("deploy").stdout.splitlines()
     assert "  imagescribe upload --wait --prefix 'my pictures/' holiday.jpg" in lines
     assert "  imagescribe get 's3://pictures/my pictures/holiday.jpg'" in lines
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_new_address_for_alarms_is_told_to_confirm(played: Played, changed: bool) -> None:
+    played.now = running(AlarmEmail="ann@example.org")
+    played.parameters = {"AlarmEmail": ("", "ann@example.org")} if changed else {}
+    assert ("AWS has sent a mail to ann@example.org" in run("deploy", "--yes").stdout) is changed
+
+
+def test_a_value_that_this_template_takes_no_more_is_told_before_anything_is_built(played: Played) -> None:
+    played.now = running(MaxAttempts="500", GoneSince="x")
+    result = run("deploy", "--yes")
+    assert result.exit_code == 1
+    assert "MaxAttempts must be a number from 1 to 100; it is '500'" in result.stderr
+    assert "--parameter MaxAttempts=VALUE" in result.stderr
+    assert played.done == []
+    assert run("deploy", "--yes", "--parameter", "MaxAttempts=5").exit_code == 0
 
 
 def test_the_guide_needs_a_terminal(played: Played) -> None:
@@ -290,7 +311,11 @@ def test_a_bucket_of_another_region_is_told_with_the_option_that_leads_there(aws
 
 # ── destroy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-PLAN = Removal([Kept("LedgerTable", "AWS::DynamoDB::Table", "ledger-1")], ["function", "function", "role"])
+PLAN = Removal(
+    [Kept("LedgerTable", "AWS::DynamoDB::Table", "ledger-1")],
+    ["function", "function", "role"],
+    "s3://zips/imagescribe/",
+)
 
 
 @pytest.fixture
@@ -319,7 +344,9 @@ def test_a_stack_is_not_deleted_where_there_is_nobody_to_ask(removable: Played) 
 
 def test_what_stayed_can_be_deleted_by_the_lines_that_are_printed(removable: Played) -> None:
     result = run("destroy", "--yes", "--region", "eu-central-1")
-    assert "  aws dynamodb delete-table --table-name ledger-1 --region eu-central-1" in result.stdout.splitlines()
+    lines = result.stdout.splitlines()
+    assert "  aws dynamodb delete-table --table-name ledger-1 --region eu-central-1" in lines
+    assert "  aws s3 rm --recursive s3://zips/imagescribe/ --region eu-central-1" in lines
 
 
 def test_json_alone_says_what_would_stay(removable: Played) -> None:
@@ -334,4 +361,14 @@ def test_a_stack_that_is_not_there_or_not_ours_is_not_destroyed(removable: Playe
     assert "There is no stack" in run("destroy", "--yes").stderr
     removable.now = Standing("CREATE_COMPLETE", {}, {"SomebodysUrl": "x"})
     assert "not one of ImageScribe's" in run("destroy", "--yes").stderr
+    removable.now = Standing("ROLLBACK_FAILED", description="Somebody's queues")
+    assert "not one of ImageScribe's" in run("destroy", "--yes").stderr
+    assert removable.done == []
+
+
+def test_a_protected_stack_is_told_with_what_takes_the_protection_away(removable: Played) -> None:
+    removable.now = replace(running(), is_protected=True)
+    result = run("destroy", "--yes")
+    assert result.exit_code == 1
+    assert "--no-enable-termination-protection --stack-name imagescribe" in result.stderr
     assert removable.done == []
