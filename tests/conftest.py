@@ -26,10 +26,14 @@ ALONE = ("model",)
 
 
 class StacksTogether(LoadFileScheduling):
-    """Tests of deployed stacks go to two processes, since they share an emulator; the others go file by file."""
+    """Tests of deployed stacks go to two processes, since they share an emulator, and those in a browser to one; the
+    others go file by file.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.startswith("tests/browser/"):
+            return "browser"
         if not file.startswith("tests/stack/") or file.endswith(tuple(f"/test_{name}.py" for name in ALONE)):
             return super()._split_scope(nodeid)
         return "operated" if file.endswith(tuple(f"/test_{name}.py" for name in OPERATED)) else "stack"
@@ -49,6 +53,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unit: needs no network and runs in seconds (all of tests/unit)")
     config.addinivalue_line("markers", "stack: runs the deployed template in an emulator of AWS (all of tests/stack)")
+    config.addinivalue_line("markers", "browser: opens the gallery in Chromium (all of tests/browser)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

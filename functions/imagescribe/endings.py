@@ -30,7 +30,7 @@ class Endings:
         if not self.is_current(upload):
             return self.overwritten(upload)
         if not self.catalog.give_up(upload, status, reason, attempts):
-            return Done("stale: a later event has a record")
+            return Done(f"{status}, but the record is a later event's or keeps its prompt")
         return Done(status, Announcement.of_status(upload, status, error=reason))
 
     def give_up(self, upload: Upload, reason: Reason, error: str, attempts: int | None) -> Announcement | None:

@@ -49,10 +49,14 @@ class Metric(StrEnum):
     DEAD_LETTERS = "DeadLetters"  # that stay after the run
     STALLED = "Stalled"
 
+    # By the snapshot function, each quarter of an hour.
+    SNAPSHOT_AGE_SECONDS = "SnapshotAgeSeconds"  # since when the catalog was as the index of prompts has it
+
 
 UNITS: Final = {
     Metric.SECONDS_TO_PROMPT: MetricUnit.Seconds,
     Metric.OLDEST_WAITING_SECONDS: MetricUnit.Seconds,
+    Metric.SNAPSHOT_AGE_SECONDS: MetricUnit.Seconds,
     Metric.SPENT_USD: MetricUnit.NoUnit,
     Metric.BUDGET_LEFT_USD: MetricUnit.NoUnit,
 }

@@ -101,10 +101,8 @@ class Pipeline:
                     pass
                 case AlreadyFinal() | Stale() as ended:
                     return already_done(upload, ended, is_first=job.is_first)
-            if reason := skip_reason(head, self.settings.max_image_bytes):
+            if reason := skip_reason(head, self.settings.max_bytes_as_they_are):
                 return self.endings.close(upload, attempts, Status.SKIPPED, reason)
-
-            rendered = rendered_from(head, self.settings.max_image_bytes)
 
             # Claim its content, unless that is paid for.
             match self.ledger.claim(upload, job.holder, job.ends_at):
@@ -112,11 +110,12 @@ class Pipeline:
                     return self.endings.wait(upload, attempts, self.claimed_wait(claimed))
                 case Description() as description:
                     self.metrics.add(Metric.COPIES)
-                    return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
+                    return self._finish(job, upload, attempts, description, inspected_at)
                 case Claimed():
                     if_not_paid.callback(self.ledger.release, upload, job.holder)
 
-            # Have a picture of it made that the endpoint takes, if it would not take this one.
+            # Have a picture of it made that the endpoint takes, if it is not to get this one.
+            rendered = rendered_from(head, self.settings.max_bytes_as_they_are)
             picture = self.imaging.rendition(upload, self.settings.max_image_bytes) if rendered else upload
             match picture:
                 case Unfit(reason):
@@ -153,9 +152,9 @@ class Pipeline:
                     self._record(permit, answer)
                     return self.endings.overwritten(upload)
             if_not_paid.pop_all()
-            description = self.ledger.save(upload, answer, job.ends_at)
+            description = self.ledger.save(upload, replace(answer, rendered_from=rendered), job.ends_at)
             self._record(permit, answer)
-            return self._finish(job, upload, attempts, description, inspected_at, rendered=rendered)
+            return self._finish(job, upload, attempts, description, inspected_at)
 
     def _call(self, picture: Addressed, if_not_called: ExitStack) -> Answer:
         """Call the endpoint, and once more if the key was refused and another one is in the secret by now."""
@@ -186,14 +185,7 @@ class Pipeline:
                 return Dead(Reason.TRANSIENT, f"{upload.image}: {attempts} attempts, the last: {detail}", announces)
 
     def _finish(
-        self,
-        job: Job,
-        upload: Upload,
-        attempts: int,
-        description: Description,
-        inspected_at: float,
-        *,
-        rendered: str | None,
+        self, job: Job, upload: Upload, attempts: int, description: Description, inspected_at: float
     ) -> Outcome:
         """Tag and record a description that is paid for."""
         prompt = description.prompt
@@ -217,7 +209,7 @@ class Pipeline:
             tagging.state,
             attempts,
             model=description.model,
-            rendered_from=rendered,
+            rendered_from=description.rendered_from,
             labels=labels,
             label_tags=None if tagging.labels == known else tagging.labels,
             annotation=annotation,

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagescribe.aws.dead_letters import DeadLetters, NotDeletedError, Redriven
 from imagescribe.aws.mappings import LONG_PAUSE_SECONDS, Mappings
@@ -197,7 +197,9 @@ class Operations:
             if record and record.status == Status.DESCRIBED and not force:
                 raise OperationError(
                     f"{safe(image)} is described already.",
-                    f"--force describes it again and pays ${self.price_usd:g} for it.",
+                    f"--force describes it again and pays ${self.price_usd:g} for it."
+                    if self.price_usd
+                    else "--force describes it again, which is free.",
                 )
             upload = _again(bucket, key, found, record, record.uploaded_at if record else iso_utc(self.clock()))
             pays_again = force and self._forget_payment(upload)
@@ -216,7 +218,8 @@ class Operations:
 
     def _intake(self) -> Intake:
         budget_usd = self._number("DailyBudgetUsd")
-        return read_intake(self.connection, self.outputs, self._throttle(), budget_usd, self.clock())
+        intake = read_intake(self.connection, self.outputs, self._throttle(), budget_usd, self.clock())
+        return intake if self.price_usd else replace(intake, spent_today_usd=0.0, is_free=True)
 
     def _throttle(self) -> Throttle:
         table, ceiling = self.outputs.ledger_table_name, self._number("MaxRequestsPerMinute")

@@ -49,16 +49,33 @@ class QueryClient:
         url = f"{self._url}{path}" + (f"?{query}" if query else "")
         request = AWSRequest("GET", url, headers={"Accept": "application/json"})
         SigV4Auth(self._connection.credentials(), "lambda", self._connection.region or "").add_auth(request)
-        with requests.Session() as session:
-            # A proxy cannot reach this machine's own loopback address.
-            session.trust_env = urlsplit(url).hostname != "127.0.0.1"
-            try:
-                return session.get(url, headers=dict(request.headers), timeout=TIMEOUT_SECONDS, allow_redirects=False)
-            except requests.RequestException as error:
-                raise OperationError(
-                    f"The query function could not be reached: {type(error).__name__}.",
-                    "Check the network; with --local, see that `imagescribe local` still runs.",
-                ) from error
+        return _get(url, "The query function", dict(request.headers))
+
+    def fetch(self, url: str) -> bytes:
+        """Return what is under a presigned URL that the function gave.
+
+        Raises
+        ------
+        OperationError
+            It can't be read.
+        """
+        answer = _get(url, "The bucket")
+        if not answer.ok:
+            raise OperationError(f"The bucket refused the picture ({answer.status_code}).", "Reload the page.")
+        return answer.content
+
+
+def _get(url: str, what: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+    with requests.Session() as session:
+        # A proxy cannot reach this machine's own loopback address.
+        session.trust_env = urlsplit(url).hostname != "127.0.0.1"
+        try:
+            return session.get(url, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+        except requests.RequestException as error:
+            raise OperationError(
+                f"{what} could not be reached: {type(error).__name__}.",
+                "Check the network; with --local, see that `imagescribe local` still runs.",
+            ) from error
 
 
 def read_answer(answer: requests.Response) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Intake:
         Failed calls since the last success.
     budget_usd
         For a UTC day; 0 where there is none.
+    is_free
+        Whether calls cost nothing.
     """
 
     paused_by: str
@@ -51,6 +53,7 @@ class Intake:
     spent_today_usd: float
     budget_usd: float
     mappings: list[MappingState]
+    is_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)

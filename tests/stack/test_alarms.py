@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -37,9 +38,9 @@ def test_where_all_is_well_no_alarm_rings(watch: Watch) -> None:
     watch.deployment.put("well.png", picture())
     watch.deployment.until_described("well.png")
     watch.deployment.until_idle()
-    measured = lasting(watch.minute(), 35)
+    measured = lasting(watch.minute(), 35) + lasting(watch.snapshot(), 120, every=900)
     ours = [name for name, alarm in watch.alarms.items() if alarm["Namespace"] == "ImageScribe"]
-    assert len(ours) == 6
+    assert len(ours) == 7
     assert [name for name in ours if watch.rings(name, measured)] == []
 
 
@@ -185,6 +186,23 @@ def test_a_recover_function_that_does_not_run_is_told(watch: Watch) -> None:
     watch.follow(watch.section("recover-not-running"))
 
 
+def test_an_index_that_is_not_made_afresh_is_told_and_one_that_is_heals_it(watch: Watch) -> None:
+    alarm = watch.alarms["snapshot-old"]
+    (fresh,) = [point for point in watch.snapshot() if point.name == Metric.SNAPSHOT_AGE_SECONDS]
+    assert not rings(alarm, [fresh], fresh.at + 6_299)
+    assert rings(alarm, [fresh], fresh.at + 7_200), "it did not run for two hours"
+    watch.let_snapshot_age(90_000)
+    snapshot_function = watch.deployment.outputs.snapshot_function_name
+    with watch.deployment.without("ReadEveryRecord", "dynamodb:Scan", function=snapshot_function):
+        watch.restart(snapshot_function)
+        old = watch.snapshot(fails=True)
+    well_before = replace(fresh, at=max(point.at for point in old) - 105 * 60)
+    assert not watch.rings("snapshot-old", [*lasting(old, 105, every=900), well_before])
+    assert watch.rings("snapshot-old", lasting(old, 120, every=900))
+    watch.follow(watch.section("snapshot-old"))
+    assert not watch.rings("snapshot-old", lasting(watch.snapshot(), 120, every=900))
+
+
 def test_every_alarm_tells_also_when_it_is_over(watch: Watch) -> None:
     for name in watch.alarms:
         watch.told(name, "ALARM")
@@ -213,6 +231,7 @@ def test_every_metric_that_an_alarm_or_a_widget_names_is_emitted(watch: Watch) -
     deployment.put("each/fault.png", picture())
     deployment.until_status("waiting", "each/fault.png")
     watch.minute()
+    watch.snapshot()
     assert _emitted(watch) == set(Metric)
 
 

@@ -18,8 +18,11 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from tests import chromium
+from tests.chromium import Visits
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment
+from tests.stack.pictures import picture
 
 AUDIENCE = "gallery"
 
@@ -72,7 +75,7 @@ def issuing() -> Iterator[Issuer]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Documents)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield Issuer(f"http://127.0.0.1:{server.server_port}", key)
     finally:
@@ -91,11 +94,15 @@ def deployment(stacks: Stacks, issuer: Issuer) -> Deployment:
     return stacks.deploy("tokens", JwtIssuer=issuer.url, JwtAudience=AUDIENCE)
 
 
-def ask(deployment: Deployment, path: str, token: str = "") -> requests.Response:
-    """Ask the HTTP API, which the emulator has under its own address."""
+def address(deployment: Deployment, path: str) -> str:
+    """Return where a path of the HTTP API is: the emulator has it under its own address."""
     api_id = (urlsplit(deployment.stack.all_outputs["HttpApiUrl"]).hostname or "").partition(".")[0]
-    url = f"{deployment.stack.cloud.endpoint_url}/_aws/execute-api/{api_id}/$default{path}"
-    return requests.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=30)
+    return f"{deployment.stack.cloud.endpoint_url}/_aws/execute-api/{api_id}/$default{path}"
+
+
+def ask(deployment: Deployment, path: str, token: str = "") -> requests.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return requests.get(address(deployment, path), headers=headers, timeout=30)
 
 
 def test_a_holder_of_a_token_of_the_issuer_is_answered(deployment: Deployment, issuer: Issuer) -> None:
@@ -126,6 +133,26 @@ def test_a_forged_token_and_none_are_refused(deployment: Deployment, issuer: Iss
         assert ask(deployment, "/images", forged.token()).status_code == 401
     assert ask(deployment, "/images").status_code == 401
     assert ask(deployment, "/images", issuer.token()[:-8]).status_code == 401
+
+
+def test_the_gallerys_page_is_there_without_a_token_and_shows_pictures_with_one(
+    deployment: Deployment, issuer: Issuer
+) -> None:
+    deployment.put("hosted/one.png", picture())
+    prompt = deployment.until_described("hosted/one.png")["hosted/one.png"]["prompt"]
+    chromium.needed()
+    with chromium.launched() as browser:
+        visits = Visits(browser)
+        page = visits.visit(address(deployment, "/gallery"))
+        page.get_by_label("Paste a token").fill("forged")
+        page.get_by_role("button", name="Show the pictures").click()
+        page.get_by_text("The API does not take this token").wait_for()
+        page.get_by_label("Paste a token").fill(issuer.token())
+        page.get_by_role("button", name="Show the pictures").click()
+        page.locator(".card", has_text="hosted/one.png").click()
+        page.wait_for_function("() => document.getElementById('picture').naturalWidth > 0")
+        assert page.locator("#prompt").inner_text() == prompt
+        visits.close()
 
 
 def test_a_stack_without_an_issuer_has_no_http_api(stack: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""What an organisation asks for first: a key of its own, bounded roles, traces, and no tags on objects.
+"""What an organisation asks for first: a key of its own, bounded roles, traces, no tags, and no metadata that leaves.
 
 The emulator takes a table's key and a role's boundary from a template without a word and forgets them: that the
 template names them is for the unit tests to see.
@@ -7,9 +7,12 @@ template names them is for the unit tests to see.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from imagescribe_ops.doctor import keys
 from imagescribe_ops.doctor.examination import Examination
@@ -18,6 +21,7 @@ from tests.aws_cli import aws_lines, run_aws
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, iam_client, session_of
 from tests.stack.pictures import picture
+from tests.unit.imaging.test_pictures import SAMPLES
 
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
@@ -40,6 +44,7 @@ class Organised:
             PermissionsBoundaryArn=self.boundary,
             Tracing="true",
             WriteTags="false",
+            Renditions="always",
         )
 
     def client(self, service: str) -> Any:
@@ -63,6 +68,22 @@ def test_an_image_is_described_and_gets_no_tag(organised: Organised) -> None:
     assert record["tags"] == "off"
     assert record["prompt"]
     assert deployment.tags("untagged.png") == {"album": "holiday"}
+
+
+def test_nothing_that_a_picture_says_of_a_place_or_a_person_leaves_the_bucket(organised: Organised) -> None:
+    deployment: Deployment = organised.deployment
+    content = (SAMPLES / "turned.jpg").read_bytes()
+    assert b"Secret" in content
+    upload = deployment.put("a street and a name.jpg", content)
+    record = deployment.until_described(upload.key)[upload.key]
+    assert record["rendered_from"] == "jpeg"
+    # What the endpoint fetched, by the digest that it kept, is this and nothing else.
+    jpeg = deployment.rendition(upload)
+    (call,) = deployment.calls_of_rendition(upload)
+    assert call.sha256 == sha256(jpeg).hexdigest()
+    assert deployment.calls(upload.key) == []
+    assert b"Secret" not in jpeg
+    assert not Image.open(BytesIO(jpeg)).getexif()
 
 
 def test_no_role_may_write_a_tag_where_none_is_written(organised: Organised) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -23,6 +24,28 @@ KINDS = {
     "animated.gif": "gif",
     "cat.bmp": "bmp",
 }
+FOLDER = {
+    # as they are called there: what they are
+    "IMG_0001.HEIC": "cat.heic",
+    "IMG_0001.MOV": "live.mov",
+    "IMG_0002.JPG": "ten-bit.heic",
+    "IMG_0003.JPG": "turned.jpg",
+    "IMG_0004.PNG": "cat.png",
+    "DSC_0001.TIF": "cmyk.tiff",
+}
+RENDERED_FROM = {
+    "IMG_0001.HEIC": "heic",
+    "IMG_0002.JPG": "heic",
+    "IMG_0003.JPG": None,
+    "IMG_0004.PNG": None,
+    "DSC_0001.TIF": "tiff",
+    "DSC_0002.JPG": "jpeg",
+}
+SKIPPED = {
+    "IMG_0001.MOV": "a film, such as the moving part of a Live Photo",
+    "IMG_0001.AAE": "not an image of a known kind",
+    "DSC_0003.NEF": "a camera's raw file",
+}
 CRASHING = "import os\n\n\ndef handler(event, context):\n    os.abort()\n"
 
 
@@ -41,6 +64,50 @@ def test_an_image_of_any_kind_is_described_by_a_jpeg_of_it(name: str, stack: Dep
     assert stack.paid(upload) is not None
     assert stack.calls(upload.key) == []
     assert stack.tags(upload.key)["prompt"]
+
+
+def test_a_folder_straight_from_a_phone_and_a_camera_ends_described_or_skipped_with_the_reason(
+    stack: Deployment,
+) -> None:
+    large = BytesIO()
+    cat().resize((3000, 2000)).save(large, "JPEG", quality=90)
+    raw = BytesIO()
+    cat().save(raw, "TIFF", tiffinfo={254: 1})  # as DNG, NEF and ARW begin
+    files = {name: (SAMPLES / source).read_bytes() for name, source in FOLDER.items()}
+    files |= {"DSC_0002.JPG": large.getvalue(), "DSC_0003.NEF": raw.getvalue(), "IMG_0001.AAE": b"<?xml?><plist/>"}
+    assert len(files["DSC_0002.JPG"]) > 250_000
+    # None has been paid for before: each has a box of its own behind it, which no decoder reads.
+    uploads = {
+        name: stack.put(f"DCIM/100APPLE/{name}", content + b"\0\0\0\x10free" + name[-8:].encode())
+        for name, content in files.items()
+    }
+    described = stack.until_described(*(uploads[name].key for name in RENDERED_FROM))
+    assert {name: described[uploads[name].key]["rendered_from"] for name in RENDERED_FROM} == RENDERED_FROM
+    for name, kind in RENDERED_FROM.items():
+        upload = uploads[name]
+        (call,) = stack.calls_of_rendition(upload) if kind else stack.calls(upload.key)
+        assert call.billed
+        if kind:
+            jpeg = stack.rendition(upload)
+            assert call.sha256 == sha256(jpeg).hexdigest()
+            assert b"Secret" not in jpeg
+            made = Image.open(BytesIO(jpeg))
+            assert max(made.size) <= 2048
+            assert max(errors(made.resize(cat().size), cat())) < IN_COLOUR, name
+    skipped = stack.until_status("skipped", *(uploads[name].key for name in SKIPPED))
+    for name, reason in SKIPPED.items():
+        assert reason in skipped[uploads[name].key]["error"]
+        assert stack.calls(uploads[name].key) == []
+    assert RENDERED_FROM.keys() | SKIPPED.keys() == files.keys()
+
+
+def test_an_image_that_the_endpoint_takes_goes_as_it_is_with_all_that_it_says(stack: Deployment) -> None:
+    content = (SAMPLES / "turned.jpg").read_bytes()
+    assert b"Secret" in content
+    upload = stack.put("renditions/as-it-is.jpg", content)
+    assert stack.until_described(upload.key)[upload.key]["rendered_from"] is None
+    (call,) = stack.calls(upload.key)
+    assert call.sha256 == sha256(content).hexdigest()
 
 
 def test_an_image_over_the_endpoints_limit_is_described_by_a_smaller_one(stack: Deployment) -> None:

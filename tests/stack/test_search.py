@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
+from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from imagescribe.query.openapi import ROUTES, document
@@ -98,6 +100,10 @@ def test_a_function_that_starts_takes_the_snapshot(deployment: Deployment, ask: 
     assert told["search"]["is_complete"] is True
     assert told["search"]["snapshot"] >= 1
     assert keys(ask("search", "astro*")) == ["snapshot.png"]
+    lines = [json.loads(line) for line in deployment.log_lines() if '"message"' in line]
+    told_by_both = [line for line in lines if line["message"] in ("snapshot", "took a snapshot")]
+    assert {line["message"] for line in told_by_both} == {"snapshot", "took a snapshot"}
+    assert all(line["request_id"] for line in told_by_both)
 
 
 def test_pages_of_a_list_and_of_a_search_go_on(deployment: Deployment, ask: Ask) -> None:
@@ -127,6 +133,24 @@ def test_a_picture_is_shown_by_a_url_that_is_worth_nothing_without_its_signature
     assert requests.get(url, timeout=10).content.startswith(b"\x89PNG")
     assert requests.get(url.partition("?")[0], timeout=10).status_code == 403
     assert not [line for line in deployment.log_lines() if "X-Amz-Signature" in line]
+
+
+def test_a_thumbnail_is_made_of_what_no_browser_shows(deployment: Deployment) -> None:
+    content = BytesIO()
+    Image.open(BytesIO(picture(width=900, height=600))).save(content, "TIFF")
+    deployment.put("small/scan.tiff", content.getvalue())
+    deployment.put("small/notes.txt", b"not a picture")
+    deployment.until_status("skipped", "small/notes.txt")
+    deployment.until_described("small/scan.tiff")
+    notes, scan = get(deployment, "/images", prefix="small/").json()["images"]
+    for _ in range(2):
+        url = get(deployment, f"/images/{scan['id']}/picture", size="thumbnail", redirect="false").json()["url"]
+    with Image.open(BytesIO(requests.get(url, timeout=10).content)) as thumbnail:
+        assert (thumbnail.format, thumbnail.size) == ("WEBP", (512, 341))
+    assert requests.get(url.partition("?")[0], timeout=10).status_code == 403
+    refused = get(deployment, f"/images/{notes['id']}/picture", size="thumbnail")
+    assert refused.status_code == 404
+    assert "no thumbnail" in refused.json()["detail"]
 
 
 # ── Who may ask ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from imagescribe.query.snapshot import KEY
 from imagescribe.stores.notebook import RECOVERY_KEY
 from imagescribe_ops.commands.main import app
 from tests import runbook
@@ -50,6 +51,13 @@ class Watch:
         began = int(time.time() * 1000) / 1000
         answer = self.deployment.lambda_functions.invoke(FunctionName=self.deployment.outputs.recover_function_name)
         assert "FunctionError" not in answer, answer["Payload"].read()
+        return [point for point in points(self.deployment.log_lines()) if point.at >= began]
+
+    def snapshot(self, *, fails: bool = False) -> list[Point]:
+        """Let the snapshot function run as it does each quarter of an hour, and return what it measures."""
+        began = int(time.time() * 1000) / 1000
+        answer = self.deployment.lambda_functions.invoke(FunctionName=self.deployment.outputs.snapshot_function_name)
+        assert ("FunctionError" in answer) == fails, answer["Payload"].read()
         return [point for point in points(self.deployment.log_lines()) if point.at >= began]
 
     def errors(self, function: str) -> list[Point]:
@@ -155,6 +163,13 @@ class Watch:
     def restart(self, function: str) -> None:
         """Let the next invocation of a function be a cold start."""
         self.set_variables(function, A_START=str(time.time_ns()))
+
+    def let_snapshot_age(self, seconds: float) -> None:
+        """Let the index of prompts be of so much earlier."""
+        place = {"Bucket": self.deployment.outputs.index_bucket_name, "Key": KEY}
+        stands = self.deployment.s3.get_object(**place)  # type: ignore[arg-type]
+        facts = {**stands["Metadata"], "complete-until": str(int(1000 * (time.time() - seconds)))}
+        self.deployment.s3.put_object(**place, Body=stands["Body"].read(), Metadata=facts)  # type: ignore[arg-type]
 
     def let_standstill_age(self, seconds: float) -> None:
         """Let a standstill that was noted have begun so much earlier."""

@@ -29,7 +29,7 @@ from imagescribe.endings import Endings
 from imagescribe.model.events import Deletion, Upload
 from imagescribe.model.labels import Vocabulary
 from imagescribe.pipeline import Pipeline
-from imagescribe.settings import Settings
+from imagescribe.settings import Renditions, Settings
 from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe.stores.ledger import Ledger, content_key
@@ -233,6 +233,7 @@ class Stage:
                 "max_attempts": 3,
                 "retry_base_seconds": 4.0,
                 "max_image_bytes": 1_000_000,
+                "renditions": Renditions.NEEDED,
                 "prompt_tag_key": "prompt",
                 "max_requests_per_minute": 0.0,
                 "daily_budget_usd": 0.0,

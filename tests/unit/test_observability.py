@@ -96,7 +96,7 @@ def test_an_alarm_tells_when_it_begins_and_when_it_is_over(alarm: dict[str, Any]
 
 def test_missing_data_rings_only_where_it_is_looked_for() -> None:
     breaching = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] != "notBreaching"}
-    assert breaching == {"RecoverNotRunningAlarm"}
+    assert breaching == {"RecoverNotRunningAlarm", "SnapshotOldAlarm"}
 
 
 def test_the_stack_hands_the_nested_one_all_that_it_asks_for() -> None:

@@ -7,7 +7,9 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from imagescribe.settings import Renditions
 from tests.factories import make_picture
+from tests.unit.imaging.test_pictures import SAMPLES
 from tests.unit.imaging_in_process import DERIVED_BUCKET
 from tests.unit.stage import Stage, aws_error
 
@@ -34,6 +36,31 @@ def test_an_image_that_the_endpoint_takes_never_meets_the_imaging_function(stage
     stage.settle()
     assert stage.standing(upload)["rendered_from"] is None
     assert stage.imaging.events == []
+
+
+def test_where_all_images_are_rendered_the_endpoint_gets_none_as_it_is(stage: Stage) -> None:
+    stage.cold_start(renditions=Renditions.ALWAYS)
+    content = (SAMPLES / "turned.jpg").read_bytes()
+    assert Image.open(BytesIO(content)).getexif()
+    upload = stage.upload(content, "a street and a name.jpg")
+    stage.settle()
+    record = stage.standing(upload)
+    assert (record["status"], record["rendered_from"]) == ("described", "jpeg")
+    ((url, _key),) = stage.endpoint.calls
+    assert "name" not in url
+    made = stage.s3.client.get_object(Bucket=DERIVED_BUCKET, Key=f"renditions/{upload.etag}-{upload.size}")
+    assert not Image.open(BytesIO(made["Body"].read())).getexif()
+
+
+def test_a_prompt_that_was_paid_for_before_says_what_the_endpoint_got_for_it(stage: Stage) -> None:
+    picture = make_picture()
+    stage.upload(picture)
+    stage.settle()
+    stage.cold_start(renditions=Renditions.ALWAYS)
+    copy = stage.upload(picture, "copy.png")
+    stage.settle()
+    assert stage.endpoint.paid.total() == 1
+    assert stage.standing(copy)["rendered_from"] is None
 
 
 def test_an_image_over_the_endpoints_limit_is_rendered(stage: Stage) -> None:

@@ -188,7 +188,7 @@ def test_the_snapshot_function_alone_scans_the_catalog_and_with_the_imaging_func
     }
 
 
-def test_the_query_function_may_only_read() -> None:
+def test_the_query_function_reads_and_what_it_has_made_is_thumbnails() -> None:
     actions = {
         action.partition(":")[2]
         for name, each in ALLOWED.items()
@@ -196,7 +196,9 @@ def test_the_query_function_may_only_read() -> None:
         for action in as_list(each["Action"])
     }
     reads = {"GetItem", "BatchGetItem", "Query", "GetObject", "GetObjectVersion", "ListBucket", "Decrypt"}
-    assert actions == reads | {"AssumeRole"}
+    assert actions == reads | {"AssumeRole", "InvokeFunction"}
+    assert ALLOWED["QueryRole.MakeThumbnails"]["Resource"] == {"Fn::GetAtt": "ImagingFunction.Arn"}
+    assert ALLOWED["QueryRole.ShowThumbnails"]["Resource"] == {"Fn::Sub": "${DerivedBucket.Arn}/thumbnails/*"}
 
 
 def test_the_index_is_read_and_written_where_the_template_allows_it() -> None:
@@ -208,11 +210,14 @@ def test_nothing_is_public_by_default() -> None:
     assert FUNCTIONS["QueryFunction"]["FunctionUrlConfig"] == {"AuthType": "AWS_IAM"}
     assert sam_template.load()["Parameters"]["JwtIssuer"]["Default"] == ""
     of_http_api = [each for each in RESOURCES.values() if each["Type"].startswith("AWS::ApiGatewayV2::")]
-    assert len(of_http_api) == 5
+    assert len(of_http_api) == 7
     assert all(each["Condition"] == "HasJwtIssuer" for each in of_http_api)
-    (route,) = sam_template.resources("AWS::ApiGatewayV2::Route").values()
-    assert route["AuthorizationType"] == "JWT"
-    assert route["RouteKey"].startswith("GET ")
+    routes = sam_template.resources("AWS::ApiGatewayV2::Route").values()
+    assert {route["RouteKey"]: route["AuthorizationType"] for route in routes} == {
+        "GET /{proxy+}": "JWT",
+        "GET /gallery": "NONE",  # the page itself, which holds nothing that is anybody's
+        "GET /gallery/{file}": "NONE",
+    }
 
 
 # ── Numbers that hang together ───────────────────────────────────────────────────────────────────────────────────────
@@ -263,8 +268,8 @@ class Noting(dict[str, str]):
     """An environment that has everything, and notes what was asked for."""
 
     def __missing__(self, name: str) -> str:
-        self[name] = "1"
-        return "1"
+        self[name] = "needed" if name == "IMAGESCRIBE_RENDITIONS" else "1"
+        return self[name]
 
 
 def test_the_template_tells_the_functions_what_settings_reads_and_nothing_else() -> None:

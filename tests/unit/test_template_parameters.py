@@ -103,5 +103,5 @@ def test_a_first_deployment_has_a_budget_and_a_price() -> None:
     assert float(PARAMETERS["DailyBudgetUsd"]["Default"]) > 0
     assert "--guided" in PARAMETERS["DailyBudgetUsd"]["Description"]
     assert float(PARAMETERS["PricePerCallUsd"]["Default"]) > 0
-    assert not is_taken("PricePerCallUsd", "0")
+    assert not is_taken("PricePerCallUsd", "-1")
     assert is_taken("DailyBudgetUsd", "0")

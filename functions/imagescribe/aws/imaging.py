@@ -70,6 +70,11 @@ class ImagingError(ImageScribeError):
     """The imaging function failed, and not over what is in the object."""
 
 
+def thumbnail_key(image: Stored) -> str:
+    """Return where the thumbnail of an object stands, if there is one."""
+    return f"thumbnails/{_content(image)}"
+
+
 class Imaging:
     """The imaging function.
 
@@ -116,7 +121,7 @@ class Imaging:
 
     def _invoke(self, what: str, image: Stored, **more: int) -> Derived | Unfit:
         source = {name: getattr(image, name) for name in ("bucket", "key", "version_id", "etag")}
-        event = {what: {**source, "content": f"{image.etag}-{image.size}", **more}}
+        event = {what: {**source, "content": _content(image), **more}}
         answer = self._lambda().invoke(FunctionName=self._function, Payload=json.dumps(event).encode())
         said: dict[str, Any] = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
@@ -130,3 +135,7 @@ class Imaging:
         with self._lock:
             self._client = self._client or self._make_client()
             return self._client
+
+
+def _content(image: Stored) -> str:
+    return f"{image.etag}-{image.size}"

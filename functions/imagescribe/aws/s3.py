@@ -74,7 +74,7 @@ class ObjectHead:
     unreadable: str = ""
 
 
-def skip_reason(head: ObjectHead, max_bytes: int) -> str | None:
+def skip_reason(head: ObjectHead, max_bytes_as_it_is: int) -> str | None:
     """Say why an object can't be described, or return None where it can, as it is or as a rendition."""
     if head.unreadable:
         return head.unreadable
@@ -82,15 +82,15 @@ def skip_reason(head: ObjectHead, max_bytes: int) -> str | None:
         return "the object is empty"
     if reason := refusal(head.first_bytes):
         return reason
-    if rendered_from(head, max_bytes) and head.size > MAX_SOURCE_BYTES:
+    if rendered_from(head, max_bytes_as_it_is) and head.size > MAX_SOURCE_BYTES:
         return f"{head.size:,} bytes, and no more than {MAX_SOURCE_BYTES:,} are converted"
     return None
 
 
-def rendered_from(head: ObjectHead, max_bytes: int) -> str | None:
-    """Return the kind of an image that the endpoint would not take as it is; None where it would."""
+def rendered_from(head: ObjectHead, max_bytes_as_it_is: int) -> str | None:
+    """Return the kind of an image that the endpoint does not get as it is; None where it does."""
     kind = image_type(head.first_bytes)
-    return kind if kind not in TAKEN or head.size > max_bytes else None
+    return kind if kind not in TAKEN or head.size > max_bytes_as_it_is else None
 
 
 class Objects:

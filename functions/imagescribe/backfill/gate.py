@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imagescribe.backfill.jobs import Job, Jobs, Phase
+from imagescribe.backfill.jobs import Jobs, Phase
 from imagescribe.errors import MalformedMessageError
 from imagescribe.model.events import Upload, job_of, parse_body
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if
@@ -32,7 +32,8 @@ class Gate:
         """Return those of a batch's records that are still wanted; the others may be deleted."""
         ids = {id(record): job_of(record["body"]) for record in records}
         jobs = {job_id: self.jobs.get(job_id) for job_id in set(ids.values()) if job_id}
-        wanted = [record for record in records if _is_wanted(record, jobs.get(ids[id(record)]))]
+        stopped = {job_id for job_id, job in jobs.items() if job and job.phase in (Phase.PAUSED, Phase.CANCELLED)}
+        wanted = [record for record in records if ids[id(record)] not in stopped or _came_back(record)]
         kept = {id(record) for record in wanted}
         self._forget(record for record in records if id(record) not in kept and _is_begun(record))
         return wanted
@@ -56,13 +57,9 @@ class Gate:
             )
 
 
-def _is_wanted(record: Mapping[str, Any], job: Job | None) -> bool:
-    if job is None or job.phase not in (Phase.PAUSED, Phase.CANCELLED):
-        return True
-    if "redrives" in record.get("messageAttributes", {}):
-        return True  # a dead letter that came back: its record stays `dead` without this, and no job takes it up again
-    # What is described again has lost its old description once it is begun with: it is led to its end.
-    return bool(job.selection.described_before) and _is_begun(record)
+def _came_back(record: Mapping[str, Any]) -> bool:
+    """Whether it was a dead letter: dropped, its record would stay `dead`, and no job takes that up again."""
+    return "redrives" in record.get("messageAttributes", {})
 
 
 def _is_begun(record: Mapping[str, Any]) -> bool:

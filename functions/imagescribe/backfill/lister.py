@@ -132,7 +132,7 @@ class Lister:
         left = job.most - job.sent if job.most else len(uploads)
         uploads = uploads[:left]
         if job.selection.described_before:
-            list(self.pool.map(lambda each: self._forget(each, job.selection.described_before), uploads))
+            list(self.pool.map(lambda each: self._forget(each, job.selection), uploads))
         batches = batched((upload_body(replace(each, job=job.id), SOURCE) for each in uploads), 100)
         sent = sum(self.pool.map(lambda batch: send_all(self.sqs, self.queue_url, batch), batches))
         is_enough = bool(job.most) and job.sent + sent >= job.most
@@ -159,15 +159,20 @@ class Lister:
             pairs = [(listed, record) for listed, record in found if listed and selection.takes(listed, record)]
         return [made_upload(listed, self.bucket, record.sequencer if record else None) for listed, record in pairs]
 
-    def _forget(self, upload: Upload, described_before: str) -> None:
+    def _forget(self, upload: Upload, selection: Selection) -> None:
         """Take an answer out of the ledger that is older than what is asked for; never one that was paid for since."""
+        condition = "attribute_exists(body) AND described_at < :before"
+        operands = {":before": selection.described_before}
+        if selection.not_by:
+            condition += " AND (attribute_not_exists(model) OR model <> :model)"
+            operands[":model"] = selection.not_by
         with suppress(ConditionFailedError):
             delete_if(
                 self.dynamodb,
                 self.ledger_table,
                 content_key(upload),
-                "attribute_exists(body) AND described_at < :before",
-                {":before": described_before},
+                condition,
+                operands,
             )
 
 
@@ -187,7 +192,7 @@ def recorded(client: DynamoDBClient, table: str, images: Sequence[str], pool: Ex
 
 
 def _batch_get(client: DynamoDBClient, table: str, images: Iterable[str]) -> Iterator[Mapping[str, str]]:
-    names = {"#image": "image", "#etag": "etag", "#status": "status", "#sequencer": "sequencer", "#at": "described_at"}
+    names = {f"#{name}": name for name in ("image", "etag", "status", "sequencer", "described_at", "model")}
     keys: list[Any] = [{"image": {"S": image}} for image in images]
     for attempt in range(_BATCH_GETS):
         answer = client.batch_get_item(
@@ -211,4 +216,6 @@ def _batch_get(client: DynamoDBClient, table: str, images: Iterable[str]) -> Ite
 
 
 def _recorded(item: Mapping[str, str]) -> Recorded:
-    return Recorded(item["etag"], item["status"], item["sequencer"], item.get("described_at", ""))
+    return Recorded(
+        item["etag"], item["status"], item["sequencer"], item.get("described_at", ""), item.get("model", "")
+    )

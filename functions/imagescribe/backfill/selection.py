@@ -30,6 +30,7 @@ class Recorded:
     status: str
     sequencer: str
     described_at: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,14 @@ class Selection:
         Narrower than the default, or something else than it; empty for the default.
     described_before
         ISO 8601: what was described before this, which is then described and paid for again; empty for the default.
+    not_by
+        Of that only what another model than this one described; empty for all.
     """
 
     since: str = ""
     only: str = ""
     described_before: str = ""
+    not_by: str = ""
 
     def takes(self, listed: Listed, record: Recorded | None) -> bool:
         """Say whether an object is taken."""
@@ -61,6 +65,7 @@ class Selection:
                 and is_same
                 and record.status == Status.DESCRIBED
                 and record.described_at < self.described_before
+                and not (self.not_by and record.model == self.not_by)
             )
         match self.only:
             case Only.MISSING:

@@ -1,4 +1,4 @@
-"""The query function: search, and the API. It reads; it has no permission to write anything.
+"""The query function: search, and the API. It reads; all that it may write is its log.
 
 The event is a Function URL's or an HTTP API's, in payload format 2.0::
 
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from imagescribe.aws.clients import AWS_CONFIG
+from imagescribe.aws.imaging import Imaging
 from imagescribe.aws.s3 import CLIENT_CONFIG
+from imagescribe.log import logger
 from imagescribe.query.api import Api
 from imagescribe.query.pages import Pages
-from imagescribe.query.pictures import Pictures
+from imagescribe.query.pictures import IMAGING_CONFIG, Pictures
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
@@ -39,10 +41,15 @@ _app = Api(
     search=Search(Snapshots(_s3, _index_bucket), _catalog, _place),
     pages=Pages(_dynamodb, _table, os.environ["IMAGESCRIBE_BUCKET"], _catalog),
     catalog=_catalog,
-    pictures=Pictures(_s3),
+    pictures=Pictures(
+        _s3,
+        Imaging(lambda: _session.client("lambda", config=IMAGING_CONFIG), os.environ["IMAGESCRIBE_IMAGING_FUNCTION"]),
+        os.environ["IMAGESCRIBE_DERIVED_BUCKET"],
+    ),
 ).resolver()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer a request."""
+    logger.append_keys(request_id=context.aws_request_id)
     return _app.resolve(event, context)

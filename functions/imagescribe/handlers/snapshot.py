@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from imagescribe.aws.clients import AWS_CONFIG
 from imagescribe.log import logger
+from imagescribe.metrics import Metric, Metrics
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.snapshot import Snapshots
 from imagescribe.query.snapshot_job import SnapshotJob
@@ -35,8 +36,18 @@ _job = SnapshotJob(
 )
 
 
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
-    """Make the snapshot if it is time for a new one."""
-    said = _job.run(always=event.get("always") is True)
+_metrics = Metrics()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
+    """Make the snapshot if it is time for a new one, and measure how old the one is that stands then."""
+    logger.append_keys(request_id=context.aws_request_id)
+    try:
+        said = _job.run(always=event.get("always") is True)
+    finally:  # also where none could be made: an old one is what somebody has to hear of
+        age = _job.age_seconds()
+        if age is not None:
+            _metrics.add(Metric.SNAPSHOT_AGE_SECONDS, age)
+            _metrics.flush()
     logger.info("snapshot", extra={"said": said})
     return {"snapshot": said}

@@ -50,6 +50,8 @@ class Description:
         ISO 8601, UTC.
     model
         What wrote it; None in answers of before that was kept.
+    rendered_from
+        The kind of image that it is of, where the endpoint got a JPEG of it; None where it got the image itself.
     """
 
     body: str
@@ -58,6 +60,7 @@ class Description:
     request_id: str | None
     described_at: str
     model: str | None = None
+    rendered_from: str | None = None
 
     @property
     def prompt(self) -> str | None:

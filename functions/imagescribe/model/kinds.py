@@ -22,9 +22,14 @@ _STARTS: Final = {
 _AVIF: Final = frozenset({b"avif", b"avis"})
 _HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _BMP_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 64, 108, 124})
+# Of Fujifilm, Olympus and Panasonic. DNG, NEF and ARW begin as any TIFF does: the imaging function knows them.
+_RAW_STARTS: Final = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
+_FILM_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide"})
 _REFUSED: Final = {
     "svg": "SVG is a drawing, which has no pixels to describe: export it as PNG",
     "pdf": "PDF is a document: export the page that is to be described as PNG",
+    "film": "a film, such as the moving part of a Live Photo: of these no frame is described",
+    "raw": "a camera's raw file, which holds its picture only as a preview: export it as JPEG",
 }
 
 
@@ -36,6 +41,8 @@ def image_type(head: bytes) -> str | None:
         return _of_brands(head)
     if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES:
         return "bmp"
+    if _is_canons_raw(head):
+        return None
     return next((kind for start, kind in _STARTS.items() if head.startswith(start)), None)
 
 
@@ -48,7 +55,16 @@ def refusal(head: bytes) -> str | None:
         return _REFUSED["pdf"]
     if text.startswith(b"<") and b"<svg" in text:
         return _REFUSED["svg"]
+    if head.startswith(_RAW_STARTS) or _is_canons_raw(head):
+        return _REFUSED["raw"]
+    if head[4:8] in _FILM_BOXES:
+        return _REFUSED["film"]
     return "not an image of a known kind (by its first bytes)"
+
+
+def _is_canons_raw(head: bytes) -> bool:
+    """Whether it is a CR3 or a CR2, which is a TIFF but for this: https://lclevy.free.fr/cr2/."""
+    return head[4:12] == b"ftypcrx " or (head[:4] == b"II*\0" and head[8:10] == b"CR")
 
 
 def _of_brands(head: bytes) -> str | None:

@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver, Response
 
 from imagescribe.log import logger
-from imagescribe.query import cursors
-from imagescribe.query.errors import BusyError, QueryError
+from imagescribe.query import cursors, page
+from imagescribe.query.errors import BusyError, NotFoundError, QueryError
 from imagescribe.query.grammar import parse
 from imagescribe.query.index import MAX_RANKED, Range
 from imagescribe.query.openapi import ROUTES, Route, document
-from imagescribe.query.parameters import ListParameters, Nothing, PictureParameters, SearchParameters, moment, read
+from imagescribe.query.parameters import (
+    ListParameters,
+    Nothing,
+    PictureParameters,
+    PictureSize,
+    SearchParameters,
+    moment,
+    read,
+)
 from imagescribe.query.records import Entry, ImageRecord, image_id, image_of_id
 
 if TYPE_CHECKING:
@@ -32,10 +40,6 @@ MAX_BODY_BYTES: Final = 5_500_000
 """Lambda takes no answer over 6 MB: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 _PRIVATE: Final = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-
-
-class NotFoundError(QueryError):
-    """There is no such image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Api:
         for route in ROUTES:
             answer: Callable[..., Response[str]] = getattr(self, route.operation)
             app.get(route.rule)(_answering(app, route, answer))
+        app.get("/gallery")(_to_the_page)
+        app.get("/gallery/<name>")(self._gallery)
         app.not_found(_no_such_route)
         return app
 
@@ -91,8 +97,10 @@ class Api:
         return _json(_image(self._record(image)))
 
     def get_picture(self, asked: PictureParameters, image: str) -> Response[str]:
-        """Lead to the picture itself."""
-        url, seconds = self.pictures.url(self._record(image))
+        """Lead to the picture itself, or to its thumbnail."""
+        record = self._record(image)
+        is_small = asked.size is PictureSize.THUMBNAIL
+        url, seconds = self.pictures.thumbnail_url(record) if is_small else self.pictures.url(record)
         if asked.redirect:
             return Response(HTTPStatus.FOUND, "application/json", "{}", headers={**_PRIVATE, "Location": url})
         return _json({"url": url, "expires_in_seconds": seconds})
@@ -111,6 +119,13 @@ class Api:
     def get_openapi(self, _asked: Nothing) -> Response[str]:
         """Describe the API."""
         return _json(document())
+
+    def _gallery(self, name: str) -> Response[str]:
+        """Answer with a file of the gallery's page, which holds nothing that is anybody's."""
+        if name not in page.FILES:
+            return _no_such_route(KeyError(name))
+        headers = page.security(self.pictures.sources(self.pages.bucket)) | {"Cache-Control": "no-cache"}
+        return Response(HTTPStatus.OK, page.FILES[name], page.content(name), headers=headers)
 
     def _record(self, image: str) -> ImageRecord:
         address = image_of_id(image)
@@ -142,6 +157,11 @@ def _answering(
             )
 
     return handle
+
+
+def _to_the_page() -> Response[str]:
+    place = f"gallery/{page.INDEX}"  # relative: an HTTP API may stand under a path
+    return Response(HTTPStatus.FOUND, "text/plain", place, headers={"Location": place})
 
 
 def _no_such_route(_error: Exception) -> Response[str]:

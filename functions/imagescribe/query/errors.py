@@ -18,5 +18,9 @@ class QueryError(ImageScribeError):
         self.advice = advice
 
 
+class NotFoundError(QueryError):
+    """There is no such thing."""
+
+
 class BusyError(QueryError):
     """The catalog can't answer for now."""

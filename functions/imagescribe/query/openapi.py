@@ -56,7 +56,7 @@ ROUTES: Final = (
     Route(
         "/images/{image}/picture",
         "get_picture",
-        "The picture itself",
+        "The picture itself, or a thumbnail of it",
         PictureParameters,
         _of("Picture"),
         has_image=True,
@@ -97,10 +97,14 @@ def _operation(route: Route) -> dict[str, Any]:
     answers: dict[str, Any] = {
         "200": _answer("What was asked for.", "application/json", route.answer),
         "400": _answer("A parameter is wrong.", "application/problem+json", _of("Problem")),
-        "503": _answer("The catalog is too busy.", "application/problem+json", _of("Problem")),
+        "503": _answer(
+            "The catalog, or what makes thumbnails, is too busy.", "application/problem+json", _of("Problem")
+        ),
     }
     if route.has_image:
-        answers["404"] = _answer("There is no such image.", "application/problem+json", _of("Problem"))
+        answers["404"] = _answer(
+            "There is no such image, or no thumbnail of it.", "application/problem+json", _of("Problem")
+        )
     if route.operation == "get_picture":
         location = {"description": "Where the picture is, for some minutes.", "schema": {"type": "string"}}
         redirect = _answer("A redirect to the picture.", "application/json", {"type": "object"})

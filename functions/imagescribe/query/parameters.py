@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
@@ -67,9 +68,20 @@ class ListParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: Cursor = ""
 
 
+class PictureSize(StrEnum):
+    """How large a picture is wanted."""
+
+    ORIGINAL = "original"
+    THUMBNAIL = "thumbnail"
+
+
 class PictureParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a picture."""
 
+    size: Annotated[
+        PictureSize,
+        Meta(description="The object as it is, or a WebP of 512 pixels at most, made when it is first asked for."),
+    ] = PictureSize.ORIGINAL
     redirect: Annotated[bool, Meta(description="Answer with a redirect to the picture, not with its URL as JSON.")] = (
         True
     )

@@ -53,6 +53,11 @@ class SnapshotJob:
             stands = self.snapshots.replace(path, standing, images=images, complete_until=complete_until)
         return f"{images} images, {size} bytes" + ("" if stands else ": dropped, since another one was quicker")
 
+    def age_seconds(self) -> float | None:
+        """Return how old the snapshot is that stands; None where there is none."""
+        standing = self.snapshots.standing()
+        return max(0.0, self.clock() - standing.complete_until / 1000) if standing else None
+
     def _is_due(self, standing: Standing) -> bool:
         if self.clock() * 1000 - standing.complete_until >= MAX_AGE_MS:
             return True

@@ -2,6 +2,9 @@
 
 A record carries the sequencer of the event it was written for. Every write is conditional on it, so an event that is
 late or came twice never overwrites a newer one, and what was described meanwhile is never written for what is gone.
+
+What is described and is to be described again stays described with its old prompt until there is a new one. Its record
+is `renewing` meanwhile, and only says why if none came of it.
 """
 
 from __future__ import annotations
@@ -93,6 +96,7 @@ class Record:
     model: str | None = None
     labels: frozenset[str] = frozenset()
     label_tags: Mapping[str, str] = field(default_factory=dict)
+    renewing: bool = False
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
@@ -108,6 +112,7 @@ class Record:
             model=item.get("model"),
             labels=frozenset(item.get("labels") or ()),
             label_tags=item.get("label_tags") or {},
+            renewing=bool(item.get("renewing")),
         )
 
     def standing(self, upload: Upload) -> Standing | None:
@@ -122,6 +127,8 @@ class Record:
                 return None
             case Status.WAITING | Status.DESCRIBING:
                 return Opened(self.attempts)
+            case Status.DESCRIBED if self.renewing:
+                return Opened(self.attempts)
             case Status.DESCRIBED | Status.REJECTED | Status.SKIPPED:
                 return AlreadyFinal(self.status, self.prompt, self.error, self.model, self.labels)
 
@@ -135,7 +142,10 @@ class Catalog:
         self._clock = clock
 
     def open(self, upload: Upload, waiting: Deferred | None = None) -> Standing:
-        """Open the record for an upload, of one that waits already if so, or say why not."""
+        """Open the record for an upload, of one that waits already if so, or say why not.
+
+        The prompt of the same content stays until there is a new one.
+        """
         state = self._state(Status.DESCRIBING, 0) if waiting is None else self._waiting(waiting, 0)
         try:
             self._update(
@@ -152,11 +162,34 @@ class Catalog:
                     "job": upload.job or None,
                     **state,
                 },
-                "attribute_not_exists(image) OR sequencer < :sequencer OR (sequencer = :sequencer AND #status = :dead)",
-                {":dead": Status.DEAD},
+                "attribute_not_exists(image) OR (sequencer = :sequencer AND #status = :dead) OR "
+                "(sequencer < :sequencer AND (#status <> :described OR etag <> :etag))",
+                {":dead": Status.DEAD, ":described": Status.DESCRIBED, ":etag": upload.etag},
             )
         except ConditionFailedError as failed:
-            return Record.of_item(failed.item).standing(upload) or Stale()
+            found = Record.of_item(failed.item)
+            if found.sequencer < upload.sequencer:
+                return self._renew(upload) or self.open(upload, waiting)
+            return found.standing(upload) or Stale()
+        return Opened()
+
+    def _renew(self, upload: Upload) -> Opened | None:
+        """Open a record that keeps its prompt. None where it is another one by now."""
+        values = {
+            "version_id": upload.version_id,
+            "sequencer": upload.sequencer,
+            "uploaded_at": upload.uploaded_at,
+            "requester": upload.requester,
+            "job": upload.job or None,
+            "attempts": 0,
+            "status": Status.DESCRIBED,
+            "renewing": True,
+        }
+        condition = "sequencer < :sequencer AND #status = :described AND etag = :etag"
+        try:
+            self._update(upload, values, condition, {":described": Status.DESCRIBED, ":etag": upload.etag}, remove=())
+        except ConditionFailedError:
+            return None
         return Opened()
 
     def wait(self, upload: Upload, waiting: Deferred, attempts: int | None) -> bool:
@@ -164,7 +197,10 @@ class Catalog:
         return self._end(upload, self._waiting(waiting, attempts))
 
     def give_up(self, upload: Upload, status: Status, error: str, attempts: int | None) -> bool:
-        """Record that an image was skipped, was rejected or is dead, and why. False where the record is not ours."""
+        """Record that an image was skipped, was rejected or is dead, and why.
+
+        False where the record is not ours, or keeps the prompt that it has.
+        """
         return self._end(upload, self._state(status, attempts, error=error))
 
     def describe(
@@ -204,7 +240,9 @@ class Catalog:
             **({} if label_tags is None else {"label_tags": dict(label_tags)}),
         )
         try:
-            self._write(upload, state)
+            # A prompt that stands is not taken back by a duplicate, or by an event that could not be sent.
+            condition = "sequencer = :sequencer AND (#status <> :described OR renewing = :true)"
+            self._update(upload, state, condition, {":described": Status.DESCRIBED, ":true": True})
         except ConditionFailedError as failed:
             return failed.item.get("prompt")
         return prompt
@@ -260,16 +298,26 @@ class Catalog:
         return found[0]["uploaded_at"]["S"] if found else None
 
     def _end(self, upload: Upload, state: dict[str, Any]) -> bool:
+        condition = "sequencer = :sequencer AND #status <> :described"
         try:
-            self._write(upload, state)
-        except ConditionFailedError:
-            return False
+            self._update(upload, state, condition, {":described": Status.DESCRIBED})
+        except ConditionFailedError as failed:
+            is_renewing = failed.item.get("renewing") and failed.item["sequencer"] == upload.sequencer
+            return bool(is_renewing) and self._keep(upload, state)
         return True
 
-    def _write(self, upload: Upload, state: dict[str, Any]) -> None:
-        # A prompt that stands is not taken back by a duplicate, or by an event that could not be sent.
-        condition = "sequencer = :sequencer AND #status <> :described"
-        self._update(upload, state, condition, {":described": Status.DESCRIBED})
+    def _keep(self, upload: Upload, state: Mapping[str, Any]) -> bool:
+        """Leave a prompt as it stands, since there is no new one, or none yet; True where it is still waited for."""
+        waits, is_dead = state["status"] is Status.WAITING, state["status"] is Status.DEAD
+        values = {"attempts": state["attempts"]} if "attempts" in state else {}
+        values |= {"error": None if waits else f"it could not be described again: {state['error']}"}
+        values |= {"attempts": 0} if is_dead else {}  # its dead letter may come back
+        remove = () if waits or is_dead else ("renewing",)
+        try:
+            self._update(upload, values, "sequencer = :sequencer AND renewing = :true", {":true": True}, remove=remove)
+        except ConditionFailedError:
+            return False
+        return waits
 
     def _waiting(self, waiting: Deferred, attempts: int | None) -> dict[str, Any]:
         until = iso_utc(waiting.until)
@@ -284,15 +332,22 @@ class Catalog:
         return nothing | counted | outcome | indexed | {"status": status, "updated_at": now}
 
     def _update(
-        self, upload: Upload, values: dict[str, Any], condition: str, operands: Mapping[str, str] | None = None
+        self,
+        upload: Upload,
+        values: dict[str, Any],
+        condition: str,
+        operands: Mapping[str, Any],
+        remove: tuple[str, ...] | None = None,
     ) -> None:
+        if remove is None:
+            remove = tuple({"described_day", "renewing"} - values.keys())
         update_if(
             self._client,
             self._table,
             {"image": upload.image},
             values=values,
             condition=condition,
-            operands={":sequencer": upload.sequencer, **(operands or {})},
-            remove=() if "described_day" in values else ("described_day",),
+            operands={":sequencer": upload.sequencer, **operands},
+            remove=remove,
             returns_item=False,
         )

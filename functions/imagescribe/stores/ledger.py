@@ -185,4 +185,5 @@ def _description(item: Mapping[str, Any]) -> Description:
         request_id=item["request_id"],
         described_at=item["described_at"],
         model=item.get("model"),
+        rendered_from=item.get("rendered_from"),
     )

@@ -39,6 +39,9 @@ UPLOADS_FIRST: Final = "uploads go first"
 UPLOADS_GRACE_SECONDS: Final = 2.0
 """How much later than its time a message may be received: the queue counts in seconds, and its poller takes some."""
 
+FREE_CALL_USD: Final = 1e-6
+"""Spent by a call that cost nothing, so that the sum shows that calls come to their end."""
+
 MAX_ATTEMPTS: Final = 16  # at writing the item, before whoever asks is told to come back
 MAX_LOCK_SECONDS: Final = 10.0  # that a thread waits for another's request
 MAX_WHY_LENGTH: Final = 1000
@@ -247,7 +250,7 @@ class Throttle:
         retry: RetryAt | None = None
         match answer:
             case Description(cost_usd=cost):
-                breaker, spent_usd = breakers.succeeded(breaker, permit.generation), cost
+                breaker, spent_usd = breakers.succeeded(breaker, permit.generation), cost or FREE_CALL_USD
             case Limited(detail, reset_at):  # it answers, so the breaker closes; the rate is what falls
                 breaker = breakers.succeeded(breaker, permit.generation)
                 rate = rates.refused(rate, permit.start, now, reset_at=reset_at, ceiling=self._ceiling)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +12,8 @@ from imagescribe.backfill.jobs import ACTIVE, Job, Jobs, Phase
 from imagescribe.backfill.lister import UnreadRecordsError
 from imagescribe.backfill.selection import Selection
 from imagescribe.backfill.sources import ManifestError, source_of
-from imagescribe.model.answers import PRICE_USD
+from imagescribe.model.times import iso_utc
+from imagescribe.settings import Renditions
 from imagescribe_ops.audit.audit import described_prefix
 from imagescribe_ops.backfill.estimate import Estimate, Estimator
 from imagescribe_ops.display import safe
@@ -33,6 +34,8 @@ class Plan:
     ----------
     usd
         What is paid.
+    price_usd
+        What a call costs; 0 where it is free.
     requests_per_minute
         The rate that is known now.
     budget_usd
@@ -44,6 +47,7 @@ class Plan:
     usd: float
     requests_per_minute: float
     budget_usd: float
+    price_usd: float
 
     @property
     def budget_days(self) -> float:
@@ -111,6 +115,9 @@ class Backfills:
         operations, outputs = self.operations, self.operations.outputs
         jobs = self._jobs()
         key_prefix = operations.parameters.get("KeyPrefix", "")
+        if selection.not_by and not selection.described_before:
+            # Of now, so that what it describes itself is not described once more by a page that is read again.
+            selection = replace(selection, described_before=iso_utc(operations.clock()))
         prefix = described_prefix(key_prefix, outputs.own_prefix(prefix))
         self._check_manifest(manifest)
         self._check_key()
@@ -125,7 +132,7 @@ class Backfills:
                 key_prefix,
                 outputs.catalog_table_name,
                 outputs.ledger_table_name,
-                int(operations.parameters.get("MaxImageBytes") or DEFAULT_MAX_IMAGE_BYTES),
+                self._max_bytes_as_they_are(),
                 pool,
                 progress,
             )
@@ -140,10 +147,10 @@ class Backfills:
             except UnreadRecordsError as error:
                 raise OperationError(f"{error}.", "Try again in a minute.") from error
         intake = operations.intake()
-        usd = round(estimate.pays * float(operations.parameters.get("PricePerCallUsd") or PRICE_USD), 3)
+        usd = round(estimate.pays * operations.price_usd, 3)
         job_id = datetime.fromtimestamp(operations.clock(), UTC).strftime("bf-%Y%m%d-%H%M%S")
         job = Job(job_id, Phase.RUNNING, prefix, manifest, selection, most, expected=estimate.pays, expected_usd=usd)
-        return Plan(job, estimate, usd, intake.requests_per_minute, intake.budget_usd)
+        return Plan(job, estimate, usd, intake.requests_per_minute, intake.budget_usd, operations.price_usd)
 
     def begin(self, plan: Plan) -> Job:
         """Begin a backfill: the stack's function goes on with it from now on.
@@ -239,6 +246,12 @@ class Backfills:
         self.operations.connection.lambda_functions().invoke(
             FunctionName=self.operations.outputs.backfill_function_name, InvocationType="Event"
         )
+
+    def _max_bytes_as_they_are(self) -> int:
+        parameters = self.operations.parameters
+        if parameters.get("Renditions") == Renditions.ALWAYS:
+            return 0
+        return int(parameters.get("MaxImageBytes") or DEFAULT_MAX_IMAGE_BYTES)
 
     def _check_manifest(self, manifest: str) -> None:
         place = self.operations.parameters.get("ManifestLocation", "")

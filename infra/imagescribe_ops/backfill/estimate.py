@@ -62,6 +62,8 @@ class Estimate:
         Of what would be sent, by the kind that the name promises.
     unfit
         Of what would be sent, what is skipped for nothing: by reason.
+    models
+        Of what would be described again, by the model that described it; under an empty name where that is not known.
     paid
         Copies of what is paid for already.
     duplicates
@@ -78,6 +80,7 @@ class Estimate:
     kinds: Counter[str] = field(default_factory=Counter)
     kind_bytes: Counter[str] = field(default_factory=Counter)
     unfit: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
     paid: int = 0
     duplicates: int = 0
     pays: int = 0
@@ -102,7 +105,7 @@ class Estimator:
     key_prefix: str
     catalog_table: str
     ledger_table: str
-    max_image_bytes: int
+    max_bytes_as_they_are: int
     pool: Executor
     progress: Callable[[Estimate], None] = lambda _estimate: None
     random: Random = field(default_factory=Random)
@@ -112,8 +115,11 @@ class Estimator:
         estimate = Estimate()
         groups = {promised: _Group(self.random) for promised in (True, False)}
         for page in self._pages(source, selection, estimate):
-            taken = page[: most - estimate.taken] if most else page
+            pairs = page[: most - estimate.taken] if most else page
+            taken = [listed for listed, _ in pairs]
             estimate.taken += len(taken)
+            if selection.described_before:
+                estimate.models.update(record.model for _, record in pairs if record)
             for listed in taken:
                 kind = _kind(listed)
                 estimate.kinds[kind] += 1
@@ -130,7 +136,9 @@ class Estimator:
         self._look_into(groups.values(), estimate)
         return estimate
 
-    def _pages(self, source: Source, selection: Selection, estimate: Estimate) -> Iterator[list[Listed]]:
+    def _pages(
+        self, source: Source, selection: Selection, estimate: Estimate
+    ) -> Iterator[list[tuple[Listed, Recorded | None]]]:
         """Yield what is taken of each page."""
         checkpoint: str | None = ""
         while checkpoint is not None:
@@ -145,7 +153,7 @@ class Estimator:
                 record is not None and record.status == Status.DESCRIBED and record.etag == listed.etag
                 for listed, record in pairs
             )
-            yield [listed for listed, record in pairs if selection.takes(listed, record)]
+            yield [(listed, record) for listed, record in pairs if selection.takes(listed, record)]
             checkpoint = page.checkpoint
 
     def _look_again(
@@ -163,7 +171,7 @@ class Estimator:
             estimate.unfit["archived"] += 1
         elif listed.size == 0:
             estimate.unfit["empty"] += 1
-        elif listed.size > max(self.max_image_bytes, MAX_SOURCE_BYTES):
+        elif listed.size > max(self.max_bytes_as_they_are, MAX_SOURCE_BYTES):
             estimate.unfit["too large"] += 1
         else:
             return False

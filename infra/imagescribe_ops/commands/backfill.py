@@ -51,7 +51,10 @@ def backfill(
             formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Describe again what was described before. With --force."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Pay again, for what --older-than takes.")] = False,
+    not_by: Annotated[
+        str, typer.Option(metavar="MODEL", help="Describe again what another model described. With --force.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Pay again, for what --older-than and --not-by take.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Begin without asking.")] = False,
 ) -> None:
     """Estimate what it costs to describe what was in the bucket before, and begin it if that is wanted.
@@ -60,17 +63,17 @@ def backfill(
     estimate alone is printed, unless `--yes` begins it.
 
     Examples: `imagescribe backfill` · `imagescribe backfill --prefix 2025/ --limit 1000 --yes` ·
-    `imagescribe backfill show`
+    `imagescribe backfill show` · `imagescribe backfill --not-by qwen3-vl --force`
     """
     if ctx.invoked_subcommand is not None:
         return
-    if (older_than is None) == force:
-        raise typer.BadParameter("goes with --older-than, and that with it", param_hint="--force")
-    if older_than and only:
-        raise typer.BadParameter("goes without --older-than", param_hint="--only")
+    if bool(older_than or not_by) != force:
+        raise typer.BadParameter("goes with --older-than or --not-by, and they with it", param_hint="--force")
+    if force and only:
+        raise typer.BadParameter("goes without --older-than and --not-by", param_hint="--only")
     if manifest:
         image_address(manifest)
-    selection = Selection(_day(since), only or "", _day(older_than))
+    selection = Selection(_day(since), only or "", _day(older_than), utf8(not_by, "--not-by"))
     backfills = Backfills(options.operations())
     with Steps() as steps:
         steps.begin("Looking through the bucket")
@@ -97,7 +100,7 @@ def backfill(
 def _asks(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         raise OperationError("Nothing was begun: there is nobody to ask.", "Add --yes to begin it.")
-    return typer.confirm(f"Begin, for about ${plan.usd:,.2f}?")
+    return typer.confirm(f"Begin, for about ${plan.usd:,.2f}?" if plan.price_usd else "Begin? It is free.")
 
 
 def _day(value: datetime | None) -> str:
@@ -122,16 +125,21 @@ def _show_plan(plan: Plan) -> None:
         f"{count:,} {kind} ({_size(estimate.kind_bytes[kind])})" for kind, count in estimate.kinds.most_common()
     )
     unfit = ", ".join(f"{about}{count:,} {reason}" for reason, count in estimate.unfit.most_common())
+    models = ", ".join(
+        f"{count:,} by {safe(model) or 'an unknown model'}" for model, count in estimate.models.most_common()
+    )
+    price = f"${plan.usd:,.2f}" if plan.price_usd else "free"
     budget = f"{plan.budget_days:,.1f} days of ${plan.budget_usd:g}" if plan.budget_usd else ""
     print_record(
         Console(highlight=False, soft_wrap=True),
         [
             ("objects", f"{estimate.objects:,}, of which {estimate.described:,} are described already"),
             ("to be sent", f"{estimate.taken:,}" + (f": {kinds}" if kinds else "")),
+            ("described before", models),
             ("skipped for nothing", unfit),
             ("paid for already", f"{estimate.paid:,} are copies of what is described" if estimate.paid else ""),
             ("duplicates", f"{about}{estimate.duplicates:,} are copies of each other" if estimate.duplicates else ""),
-            ("to be paid for", shown(f"{about}{estimate.pays:,} images, ${plan.usd:,.2f}", "bold")),
+            ("to be paid for", shown(f"{about}{estimate.pays:,} images, {price}", "bold")),
             ("time", f"{duration(plan.seconds)} at {plan.requests_per_minute:g} calls a minute"),
             ("budget", budget),
         ],
@@ -191,9 +199,10 @@ def show_job(
             ("only", selection.only),
             ("since", selection.since),
             ("described before", selection.described_before),
+            ("not by", selection.not_by),
             ("listed", f"{kept.listed:,}" + ("" if kept.is_listed else " so far")),
             ("sent", f"{kept.sent:,}, of which {standing.handled:,} are through"),
-            ("expected", f"{kept.expected:,} paid for, ${kept.expected_usd:,.2f}"),
+            ("expected", f"{kept.expected:,} to be paid for, ${kept.expected_usd:,.2f}"),
             ("rate", f"{standing.requests_per_minute:g} calls a minute"),
             ("time left", "" if left is None else duration(left)),
             ("trouble", kept.trouble),

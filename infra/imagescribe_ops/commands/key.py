@@ -61,6 +61,8 @@ def key_check(options: StackOptions) -> None:
         print_json({"accepted": True, "balance_usd": left, "pays": pays})
     elif left is None:
         options.say("The endpoint takes the key. It says nothing of a balance.")
+    elif not operations.price_usd:
+        options.say(f"The endpoint takes the key. ${left:,.2f} are left, and calls are free (PricePerCallUsd).")
     else:
         calls = f"{left / operations.price_usd:,.0f} images at ${operations.price_usd:g}"
         options.say(f"The endpoint takes the key. ${left:,.2f} are left: {calls}.")

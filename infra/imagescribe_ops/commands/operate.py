@@ -179,7 +179,7 @@ def retry(
         print_json(asdict(retried))
         return
     cost = ""
-    if retried.pays_again:
+    if retried.pays_again and operations.price_usd:
         cost = f" ${operations.price_usd:g} is paid for it once more."
     elif retried.reads_again:
         cost = " Its answer is paid for already and is read again for nothing; --force would pay for another."
@@ -199,7 +199,7 @@ def _retry_many(options: StackOptions, prefix: str, status: RetriedStatus | None
             options.say("No image matches.")
         return
     if not yes:
-        most = f"${len(records) * operations.price_usd:,.2f} at the most"
+        most = f"${len(records) * operations.price_usd:,.2f} at the most" if operations.price_usd else "nothing"
         if options.as_json or not sys.stdin.isatty():
             raise OperationError(f"{len(records)} images would be retried, for {most}.", "Add --yes to retry them.")
         typer.confirm(f"Retry {len(records)} images, for {most}?", abort=True)

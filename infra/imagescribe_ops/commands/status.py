@@ -93,7 +93,12 @@ def _rows(options: StackOptions, standing: StackStatus) -> list[tuple[str, str |
         ("dead letters", shown(_depth_text(standing.dead_letters), "red" if standing.dead_letters.total else "")),
         ("by reason", reasons),
         ("rate", f"{intake.requests_per_minute:g} calls a minute"),
-        ("spent today", f"${intake.spent_today_usd:g}" + (f" of ${intake.budget_usd:g}" if intake.budget_usd else "")),
+        (
+            "spent today",
+            "nothing: calls are free"
+            if intake.is_free
+            else f"${intake.spent_today_usd:g}" + (f" of ${intake.budget_usd:g}" if intake.budget_usd else ""),
+        ),
     ]
 
 

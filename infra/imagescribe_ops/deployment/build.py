@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +81,7 @@ def build(
             seconds=BUILD_SECONDS,
         )
         built = directory / "build"
-        shutil.copytree(latest, built, symlinks=True)
+        _copy(latest, built)
     built_template = built / "template.yaml"
     for part in _built(built_template):
         _compile(part, directory)
@@ -88,6 +90,28 @@ def build(
             with authorities.open("ab") as trusted:
                 trusted.write(authority.read_bytes())
     return built_template
+
+
+def _copy(latest: Path, built: Path) -> None:
+    """Copy what was built, and functions of the same code once, which `sam build` makes one of for each function."""
+    template = (latest / "template.yaml").read_text(encoding="utf-8")
+    first: dict[str, str] = {}
+    same = {}
+    for name in re.findall(r"^ +CodeUri: (\w+)$", template, re.MULTILINE):
+        same[name] = first.setdefault(_digest(latest / name), name)
+    template = re.sub(r"^( +CodeUri: )(\w+)$", lambda found: found[1] + same[found[2]], template, flags=re.MULTILINE)
+    left_out = {name for name in same if same[name] != name}
+    shutil.copytree(latest, built, symlinks=True, ignore=lambda at, _: left_out if Path(at) == latest else ())
+    (built / "template.yaml").write_text(template, encoding="utf-8")
+
+
+def _digest(directory: Path) -> str:
+    """Return a digest of all files in a directory and of their names."""
+    digest = sha256()
+    for path in sorted(each for each in directory.rglob("*") if each.is_file()):
+        digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

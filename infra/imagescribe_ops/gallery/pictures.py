@@ -1,4 +1,7 @@
-"""The pictures of a stack's bucket, as a browser can show them: whole, or as thumbnails that are made here.
+"""The pictures of a stack's bucket, as a browser can show them: whole, or as thumbnails.
+
+Thumbnails come from the stack, which makes each once, so that no photograph is fetched for the sake of a small picture.
+Where the stack can't, they are made here.
 
 What a picture is, its first bytes say. Whatever a browser might run instead of showing (SVG, HTML) is never sent.
 """
@@ -6,7 +9,7 @@ What a picture is, its first bytes say. Whatever a browser might run instead of 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -85,11 +88,17 @@ class Pictures:
     ----------
     derived_bucket
         Where the JPEGs are that were made for the endpoint; empty where the stack makes none.
+    of_stack
+        Returns the thumbnail that the stack makes of a picture; None where it can't now. Raises `NoPreviewError` where
+        there can be none.
     """
 
-    def __init__(self, client: S3Client, derived_bucket: str) -> None:
+    def __init__(
+        self, client: S3Client, derived_bucket: str, of_stack: Callable[[Stored], bytes | None] = lambda _: None
+    ) -> None:
         self._client = client
         self._derived_bucket = derived_bucket
+        self._of_stack = of_stack
         self._thumbnails = _Cache(CACHE_BYTES)
         self._decoders = BoundedSemaphore(_DECODERS)
 
@@ -115,8 +124,10 @@ class Pictures:
         """Return a WebP of at most 512 px; see `open` for what is raised."""
         found = self._thumbnails.get(image)
         if found is None:
-            with self._decoders:
-                found = self._thumbnails.get(image) or _thumbnail(self.open(image))
+            found = self._of_stack(image)
+            if found is None:
+                with self._decoders:
+                    found = self._thumbnails.get(image) or _thumbnail(self.open(image))
             self._thumbnails.put(image, found)
         return found
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -30,8 +30,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from imagescribe.model.answers import PRICE_USD
+from imagescribe.query import page
 from imagescribe.query.errors import QueryError
-from imagescribe.query.records import image_of_id
+from imagescribe.query.records import image_id, image_of_id
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.gallery.pictures import NoPreviewError, Pictures, Stored
 from imagescribe_ops.query_client import QueryClient, read_answer
@@ -41,14 +42,6 @@ from imagescribe_ops.standing import why_nothing_happens
 if TYPE_CHECKING:
     from imagescribe_ops.operations import Operations
 
-_PAGE: Final = {
-    "": ("index.html", "text/html; charset=utf-8"),
-    "style.css": ("style.css", "text/css; charset=utf-8"),
-    "app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "api.js": ("api.js", "text/javascript; charset=utf-8"),
-    "viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
-    "icon.svg": ("icon.svg", "image/svg+xml"),
-}
 _ASKED: Final = re.compile(r"(search|images|stats|images/[A-Za-z0-9_-]{1,2048})")
 """Not a picture's presigned URL: pictures come through here."""
 
@@ -63,11 +56,8 @@ class Routes:
         self._operations = operations
         self._outputs = operations.outputs
         self._query = QueryClient(operations.connection, operations.outputs)
-        self._pictures = Pictures(operations.connection.s3(), operations.outputs.derived_bucket_name)
-        self._page = {
-            name: (files("imagescribe_ops.gallery").joinpath("page", file).read_bytes(), kind)
-            for name, (file, kind) in _PAGE.items()
-        }
+        derived_bucket = operations.outputs.derived_bucket_name
+        self._pictures = Pictures(operations.connection.s3(), derived_bucket, self._thumbnail_of_stack)
 
     def application(self) -> Starlette:
         """Return the routes as an ASGI application."""
@@ -86,8 +76,10 @@ class Routes:
         )
 
     def _file(self, request: Request) -> Response:
-        content, kind = self._page.get(request.path_params.get("name", ""), (b"", ""))
-        return Response(content, media_type=kind) if kind else _problem(HTTPStatus.NOT_FOUND, "There is no such page.")
+        name = request.path_params.get("name", page.INDEX)
+        if name not in page.FILES:
+            return _problem(HTTPStatus.NOT_FOUND, "There is no such page.")
+        return Response(page.content(name), media_type=page.FILES[name])
 
     def _api(self, request: Request) -> Response:
         path = request.path_params["path"]
@@ -100,12 +92,38 @@ class Routes:
         return Response(answer.content, answer.status_code, media_type=kind)
 
     def _picture(self, request: Request) -> Response:
-        opened = self._pictures.open(self._stored(request))
+        stored = self._stored(request)
+        try:
+            opened = self._pictures.open(stored)
+        except NoPreviewError:
+            # Better a small picture than none; the JPEG that was made for the endpoint is gone after a day.
+            with suppress(NoPreviewError):
+                return Response(self._pictures.thumbnail(stored), media_type="image/webp", headers=_KEPT)
+            raise
         headers = {**_KEPT, "Content-Length": str(opened.size)}
         return StreamingResponse(opened.chunks, media_type=opened.content_type, headers=headers)
 
     def _thumbnail(self, request: Request) -> Response:
         return Response(self._pictures.thumbnail(self._stored(request)), media_type="image/webp", headers=_KEPT)
+
+    def _thumbnail_of_stack(self, stored: Stored) -> bytes | None:
+        """Return the thumbnail that the stack's imaging function makes; None where it can't now.
+
+        Raises
+        ------
+        NoPreviewError
+            It says that there can be none, and why.
+        """
+        path = f"/images/{image_id(f's3://{stored.bucket}/{stored.key}')}/picture"
+        try:
+            answer = self._query.ask(path, {"size": "thumbnail", "redirect": "false"})
+            if answer.ok:
+                return self._query.fetch(answer.json()["url"])
+        except OperationError:
+            return None
+        if answer.status_code == HTTPStatus.NOT_FOUND and "problem" in answer.headers.get("Content-Type", ""):
+            raise NoPreviewError(answer.json()["detail"], "Open the picture itself, or download it.")
+        return None
 
     def _tags(self, request: Request) -> Response:
         stored = self._stored(request)

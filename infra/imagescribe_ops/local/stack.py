@@ -37,8 +37,8 @@ from imagescribe_ops.template import parameter_names
 if TYPE_CHECKING:
     from imagescribe_ops.gateway.server import RunningGateway
 
-MODEL_PARAMETERS: Final = {"AnswerTimeoutSeconds": "75", "PricePerCallUsd": "0.0001"}
-"""With a model of one's own: as much time and as low a price as the template allows."""
+MODEL_PARAMETERS: Final = {"AnswerTimeoutSeconds": "75", "PricePerCallUsd": "0"}
+"""With a model of one's own: all the time that the template allows, and no price. For a hosted one's, set it."""
 
 MODEL_TIMEOUT_S: Final = 70.0
 """Less than is waited for an answer, so that the gateway says why there is none."""

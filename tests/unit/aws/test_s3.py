@@ -205,35 +205,35 @@ def head_of(content: bytes, size: int | None = None) -> ObjectHead:
 def test_what_the_endpoint_takes_goes_to_it_as_it_is_up_to_its_limit(form: str) -> None:
     picture = make_picture(form=form)
     head = head_of(picture)
-    assert skip_reason(head, max_bytes=len(picture)) is None
-    assert rendered_from(head, max_bytes=len(picture)) is None
-    assert skip_reason(head, max_bytes=len(picture) - 1) is None
-    assert rendered_from(head, max_bytes=len(picture) - 1) == form.lower()
+    assert skip_reason(head, max_bytes_as_it_is=len(picture)) is None
+    assert rendered_from(head, max_bytes_as_it_is=len(picture)) is None
+    assert skip_reason(head, max_bytes_as_it_is=len(picture) - 1) is None
+    assert rendered_from(head, max_bytes_as_it_is=len(picture) - 1) == form.lower()
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF"])
 def test_other_pictures_are_rendered(form: str) -> None:
     head = head_of(make_picture(form=form))
-    assert skip_reason(head, max_bytes=10**6) is None
-    assert rendered_from(head, max_bytes=10**6) == form.lower()
+    assert skip_reason(head, max_bytes_as_it_is=10**6) is None
+    assert rendered_from(head, max_bytes_as_it_is=10**6) == form.lower()
 
 
 def test_what_is_no_picture_is_unfit_whatever_it_is_called() -> None:
-    reason = skip_reason(head_of(b"hello, I am a .jpg"), max_bytes=1000)
+    reason = skip_reason(head_of(b"hello, I am a .jpg"), max_bytes_as_it_is=1000)
     assert reason == "not an image of a known kind (by its first bytes)"
 
 
 def test_an_empty_object_is_unfit() -> None:
-    assert skip_reason(head_of(b""), max_bytes=1000) == "the object is empty"
+    assert skip_reason(head_of(b""), max_bytes_as_it_is=1000) == "the object is empty"
 
 
 def test_of_an_object_that_is_too_large_no_rendition_is_made() -> None:
     picture = make_picture()
-    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES), max_bytes=1000) is None
-    reason = skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes=1000)
+    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES), max_bytes_as_it_is=1000) is None
+    reason = skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes_as_it_is=1000)
     assert reason == "200,000,001 bytes, and no more than 200,000,000 are converted"
     # An endpoint that takes as much gets it as it is.
-    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes=10**9) is None
+    assert skip_reason(head_of(picture, MAX_SOURCE_BYTES + 1), max_bytes_as_it_is=10**9) is None
 
 
 # ── Presign ──────────────────────────────────────────────────────────────────────────────────────────────────────────

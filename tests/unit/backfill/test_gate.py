@@ -12,7 +12,9 @@ from imagescribe.backfill.gate import Gate
 from imagescribe.backfill.jobs import Job, Phase
 from imagescribe.backfill.selection import Selection
 from imagescribe.model.events import Upload, upload_body
-from imagescribe.stores.catalog import Status
+from imagescribe.model.outcomes import Deferred
+from imagescribe.stores.catalog import Opened, Status
+from imagescribe.stores.dynamodb import get
 from tests.factories import make_upload, sqs_record
 from tests.unit.stack_in_moto import StackInMoto, make_stack
 
@@ -78,7 +80,14 @@ def test_an_image_that_waited_for_a_stopped_job_is_as_it_was_before(stack: Stack
     assert [has_record(stack, each) for each in (waiting, described, newer)] == [False, True, True]
 
 
-def test_what_is_described_again_is_led_to_its_end_once_it_is_begun_with(stack: StackInMoto) -> None:
+def test_what_was_to_be_described_again_keeps_its_prompt(stack: StackInMoto) -> None:
     stack.jobs.add(Job("bf-1", Phase.CANCELLED, selection=Selection(described_before="2026-11-01")))
-    opened, unopened = record_of(make_upload(), receive_count=2), record_of(make_upload())
-    assert admitted(stack, opened, unopened) == [opened]
+    old = make_upload(bucket=stack.bucket, key="old.png", sequencer="0")
+    stack.record(old, Status.DESCRIBED)
+    again = replace(old, sequencer="00")
+    assert stack.catalog.open(again) == Opened()
+    assert stack.catalog.wait(again, Deferred(stack.clock() + 60, "limited"), 1)
+    assert admitted(stack, record_of(again, receive_count=2)) == []
+    record = get(stack.dynamodb, stack.outputs["CatalogTableName"], {"image": old.image})
+    assert record
+    assert (record["status"], record["prompt"]) == ("described", "a cat")

@@ -16,7 +16,10 @@ from imagescribe.backfill.jobs import Job, Phase
 from imagescribe.backfill.lister import Lister
 from imagescribe.backfill.selection import Only, Selection
 from imagescribe.model.events import Upload, parse_body
-from imagescribe.stores.catalog import Status
+from imagescribe.model.tags import TagState
+from imagescribe.stores.catalog import Opened, Status
+from imagescribe.stores.ledger import Ledger
+from tests.factories import make_description
 from tests.unit.stack_in_moto import StackInMoto, make_stack
 
 
@@ -287,6 +290,22 @@ def test_what_an_older_model_described_is_paid_for_again_once_however_often_its_
     paid = stack.paid(old)
     assert paid is not None
     assert paid["body"] == "new"
+
+
+@pytest.mark.parametrize("paid_by", ["old", "new"])
+def test_what_another_model_described_is_sent_and_forgotten_unless_this_one_is_paid_for(
+    paid_by: str, stack: StackInMoto, lister: Lister
+) -> None:
+    for model in ("old", "new"):
+        upload = stack.put(f"by-{model}.png")
+        assert isinstance(stack.catalog.open(upload), Opened)
+        stack.catalog.describe(upload, upload.uploaded_at, "a cat", TagState.WRITTEN, 0, model=model)
+    ledger = Ledger(stack.dynamodb, stack.outputs["LedgerTableName"], stack.clock)
+    ledger.save(upload, make_description(model=paid_by), stack.clock() + 60)
+    add(stack, selection=Selection(described_before="2026-11-23", not_by="new"))
+    run(lister)
+    assert [each.key for each in sent(stack)] == ["by-old.png"]
+    assert (stack.paid(upload) is None) is (paid_by == "old")
 
 
 def test_several_jobs_share_the_queue(stack: StackInMoto, lister: Lister) -> None:

@@ -41,6 +41,14 @@ def test_what_was_described_before_a_day_is_described_again_and_nothing_else() -
     assert taken(Selection(described_before="2026-11-01")) == set()
 
 
+def test_what_another_model_described_is_described_again_and_what_this_one_did_is_not() -> None:
+    selection = Selection(described_before="2026-11-02", not_by="new")
+    by = {model: Recorded("e1", Status.DESCRIBED, "00A1", "2026-11-01", model) for model in ("", "old", "new")}
+    assert [model for model, record in by.items() if selection.takes(LISTED, record)] == ["", "old"]
+    later = Recorded("e1", Status.DESCRIBED, "00A1", "2026-11-03", "old")
+    assert not selection.takes(LISTED, later)
+
+
 def test_what_was_modified_before_a_day_is_left_out() -> None:
     assert Selection(since="2026-11-20").takes(LISTED, None)
     assert not Selection(since="2026-11-21").takes(LISTED, None)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from imagescribe.model.kinds import image_type, refusal
 from tests.factories import make_picture
+from tests.unit.imaging.test_pictures import SAMPLES
 
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:
@@ -60,6 +61,25 @@ def test_a_drawing_is_refused_as_one(head: bytes) -> None:
 
 def test_a_document_is_refused_as_one() -> None:
     assert refusal(b"%PDF-1.7\n") == "PDF is a document: export the page that is to be described as PNG"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [(SAMPLES / "live.mov").read_bytes()[:256], ftyp(b"isom", b"mp42"), ftyp(b"M4V "), b"\0\0\0\x08wide\0\0\1\0mdat"],
+)
+def test_a_film_is_refused_as_one(head: bytes) -> None:
+    assert image_type(head) is None
+    assert refusal(head) == "a film, such as the moving part of a Live Photo: of these no frame is described"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [ftyp(b"crx ", b"isom"), b"II*\0\x10\0\0\0CR\2\0", b"FUJIFILMCCD-RAW 0201FF383501", b"IIRO\x08\0", b"IIU\0\x18\0"],
+    ids=["CR3", "CR2", "RAF", "ORF", "RW2"],
+)
+def test_a_raw_file_is_refused_as_one(head: bytes) -> None:
+    assert image_type(head) is None
+    assert refusal(head) == "a camera's raw file, which holds its picture only as a preview: export it as JPEG"
 
 
 @given(st.binary(max_size=64) | st.binary(max_size=40).map(lambda rest: rest[:4] + b"ftyp" + rest[4:]))

@@ -12,13 +12,15 @@ from typer.testing import CliRunner, Result
 
 from imagescribe.backfill.jobs import Job, Phase
 from imagescribe.backfill.selection import Selection
+from imagescribe.model.tags import TagState
+from imagescribe.model.times import iso_utc
 from imagescribe.stores.catalog import Status
 from imagescribe_ops import stack
 from imagescribe_ops.backfill import estimate as module
 from imagescribe_ops.backfill.backfills import Backfills
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.display import duration
-from tests.factories import make_picture
+from tests.factories import make_picture, make_upload
 from tests.unit.stack_in_moto import StackInMoto, described, make_stack
 
 COLOURS = ["red", "green", "blue", "black", "white", "pink", "gold", "gray"]
@@ -115,6 +117,34 @@ def test_what_is_described_again_is_estimated_by_content(deployed: StackInMoto) 
     assert (estimate["taken"], estimate["duplicates"], estimate["pays"]) == (2, 1, 1)
 
 
+def test_what_another_model_described_is_counted_with_its_price(deployed: StackInMoto) -> None:
+    for colour, model in zip(COLOURS, ("old", "old", "new", None), strict=False):
+        etag = put(deployed, f"{colour}.png", make_picture(colour))
+        upload = make_upload(bucket=deployed.bucket, key=f"{colour}.png", etag=etag, size=len(make_picture(colour)))
+        deployed.catalog.open(upload)
+        deployed.catalog.describe(upload, "2026-11-01T00:00:00.000Z", "a cat", TagState.WRITTEN, 0, model=model)
+        deployed.pay(upload)
+    estimate = answer(run("--json", "--not-by", "new", "--force"))["estimate"]
+    assert (estimate["described"], estimate["taken"], estimate["pays"], estimate["usd"]) == (4, 3, 3, 0.045)
+    assert estimate["models"] == {"old": 2, "": 1}
+    begun = run("--not-by", "new", "--force", "--yes").stdout
+    assert "2 by old, 1 by an unknown model" in begun
+    assert "3 images, $0.0" in begun
+    (job,) = deployed.jobs.all()
+    assert job.selection.not_by == "new"
+    assert job.selection.described_before == iso_utc(deployed.clock())
+    assert "new" in run("show").stdout
+
+
+def test_what_a_model_of_ones_own_describes_is_free(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deploy(aws, monkeypatch, PricePerCallUsd="0", DailyBudgetUsd="0")
+    put(made, "cat.png", make_picture())
+    assert answer(run("--json"))["estimate"]["usd"] == 0
+    shown = run("--yes").stdout
+    assert "1 images, free" in shown
+    assert "$" not in shown
+
+
 def test_the_time_is_that_of_the_rate_or_of_the_budget(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     made = deploy(aws, monkeypatch, DailyBudgetUsd="0.03")
     for number, colour in enumerate(COLOURS):
@@ -187,6 +217,7 @@ def test_a_manifest_has_to_be_where_the_stack_may_read(aws: boto3.Session, monke
     [
         ("--force",),
         ("--older-than", "2026-01-01"),
+        ("--not-by", "new"),
         ("--older-than", "2026-01-01", "--force", "--only", "stale"),
         ("--manifest", "list.txt"),
         ("--prefix", "\udcff"),

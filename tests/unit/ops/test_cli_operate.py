@@ -185,6 +185,13 @@ def test_status_shows_what_waits_and_what_is_spent(
     assert shown["why"].startswith("1 message waits or is in work, at up to ")
 
 
+def test_status_says_that_calls_are_free(run: Run, aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed = described(make_stack(aws, DailyBudgetUsd="0", PricePerCallUsd="0"), monkeypatch)
+    deployed.spend(0.004)  # as many calls show that they come to their end
+    assert rows(said(run("status")))["spent today"] == "nothing: calls are free"
+    assert json.loads(said(run("status", "--json")))["intake"]["spent_today_usd"] == 0
+
+
 def test_status_as_json(run: Run, deployed: StackInMoto) -> None:
     deployed.record(deployed.put("a.png"), Status.REJECTED)
     deployed.bury("x", reason="aws", detail="d")

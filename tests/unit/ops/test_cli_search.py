@@ -14,7 +14,6 @@ from typer.testing import CliRunner, Result
 from imagescribe.model.tags import TagState
 from imagescribe.query.api import Api
 from imagescribe.query.pages import Pages
-from imagescribe.query.pictures import Pictures
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
@@ -23,6 +22,7 @@ from imagescribe_ops.commands.main import app
 from imagescribe_ops.commands.search import _marked
 from tests.factories import stand_in, unique
 from tests.unit.conftest import make_bucket
+from tests.unit.query.conftest import make_pictures
 from tests.unit.query.function_url import Handler, serving
 from tests.unit.stack_in_moto import StackInMoto
 
@@ -45,7 +45,7 @@ def handler(library: StackInMoto, tmp_path: Path, aws: boto3.Session) -> Handler
     reader = CatalogReader(library.dynamodb, library.outputs["CatalogTableName"], library.clock)
     search = Search(Snapshots(library.s3, make_bucket(library.s3)), reader, tmp_path, library.clock)
     pages = Pages(library.dynamodb, library.outputs["CatalogTableName"], library.bucket, reader)
-    api = Api(search, pages, reader, Pictures(library.s3)).resolver()
+    api = Api(search, pages, reader, make_pictures(library.s3)[0]).resolver()
     return lambda event: api.resolve(event, stand_in(None))
 
 

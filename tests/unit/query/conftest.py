@@ -5,23 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
+from imagescribe.aws.imaging import Imaging
 from imagescribe.model.events import Upload
 from imagescribe.model.tags import TagState
 from imagescribe.query.grammar import parse
 from imagescribe.query.index import Range
 from imagescribe.query.pages import Pages
+from imagescribe.query.pictures import Pictures
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
 from imagescribe.query.snapshot_job import SnapshotJob
 from imagescribe.stores.catalog import Catalog, Opened
-from tests.factories import Clock, make_deletion, make_upload
-from tests.unit.conftest import make_bucket, make_table
+from tests.factories import Clock, make_deletion, make_upload, stand_in
+from tests.unit.conftest import REGION, make_bucket, make_table
+from tests.unit.imaging_in_process import DERIVED_BUCKET, ImagingInProcess
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -68,7 +71,7 @@ class Library:
         place.mkdir()
         return Search(self.snapshots, self.reader, place, self.clock)
 
-    def upload(self, key: str, **changes: str) -> Upload:
+    def upload(self, key: str, **changes: Any) -> Upload:
         """Let an image be uploaded, a second after the one before."""
         self.clock.sleep(1)
         upload = make_upload(bucket=BUCKET, key=key, sequencer=f"{next(self._numbers):020X}", **changes)
@@ -97,9 +100,21 @@ def best(search: Search, query: str, limit: int = 100, wanted: Range | None = No
     return [hit.record.key for hit in search.best(parse(query), wanted or Range(), limit).hits]
 
 
+def make_pictures(s3: S3Client) -> tuple[Pictures, ImagingInProcess]:
+    """Pictures whose thumbnails are made in this process."""
+    if DERIVED_BUCKET not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket=DERIVED_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    function = ImagingInProcess(s3)
+    return Pictures(s3, Imaging(lambda: stand_in(function), "imaging"), DERIVED_BUCKET), function
+
+
 @pytest.fixture
 def library(aws: boto3.Session, dynamodb: DynamoDBClient, s3: S3Client, tmp_path: Path, clock: Clock) -> Library:
-    return Library(dynamodb, s3, make_table(dynamodb, "CatalogTable"), make_bucket(s3), tmp_path, clock, count(1))
+    return make_library(dynamodb, s3, tmp_path, clock)
 
 
-__all__ = ["BUCKET", "Library", "best", "newest"]
+def make_library(dynamodb: DynamoDBClient, s3: S3Client, directory: Path, clock: Clock) -> Library:
+    return Library(dynamodb, s3, make_table(dynamodb, "CatalogTable"), make_bucket(s3), directory, clock, count(1))
+
+
+__all__ = ["BUCKET", "Library", "best", "make_library", "make_pictures", "newest"]

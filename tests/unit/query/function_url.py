@@ -35,18 +35,19 @@ def serving(handler: Handler) -> Iterator[str]:
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             with lock:
-                answer = handler(event(unquote(path.removeprefix("/_aws/lambda-url/abc")), query))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                answer = handler(event(unquote(path.removeprefix("/_aws/lambda-url/abc")), query, **headers))
             self.send_response(answer["statusCode"])
             for name, value in answer["headers"].items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer["body"].encode())
+            self.wfile.write((answer["body"] or "").encode())
 
         def log_message(self, *_: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:

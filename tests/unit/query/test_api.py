@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from imagescribe.errors import ImageScribeError
 from imagescribe.model.tags import TagState
 from imagescribe.query import api as apis
+from imagescribe.query import page
 from imagescribe.query.api import Api
 from imagescribe.query.errors import BusyError
 from imagescribe.query.openapi import ROUTES, document
-from imagescribe.query.pictures import Pictures
 from imagescribe.query.records import ImageRecord, image_id
-from tests.factories import stand_in
-from tests.unit.query.conftest import BUCKET, Library
+from tests.factories import ROOT, make_picture, stand_in
+from tests.unit.conftest import REGION
+from tests.unit.imaging_in_process import DERIVED_BUCKET
+from tests.unit.query.conftest import BUCKET, Library, make_pictures
 from tests.unit.query.function_url import body, event
 
 type Ask = Callable[..., dict[str, Any]]
@@ -29,7 +31,7 @@ type Ask = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def api(library: Library) -> Api:
-    return Api(library.search(), library.pages, library.reader, Pictures(library.s3))
+    return Api(library.search(), library.pages, library.reader, make_pictures(library.s3)[0])
 
 
 @pytest.fixture
@@ -107,6 +109,21 @@ def test_one_image_and_its_picture_are_found_by_id(library: Library, ask: Ask) -
     assert urlsplit(told["url"]).path == url.path
 
 
+def test_a_thumbnail_is_led_to_and_where_there_is_none_the_answer_says_why(library: Library, ask: Ask) -> None:
+    content = make_picture("tan", (640, 480), "TIFF")
+    library.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    etag = library.s3.put_object(Bucket=BUCKET, Key="1.tiff", Body=content)["ETag"].strip('"')
+    library.upload("1.tiff", etag=etag, size=len(content))
+    path = f"/images/{image_id(f's3://{BUCKET}/1.tiff')}/picture"
+    answer = ask(path, "size=thumbnail")
+    assert answer["statusCode"] == 302
+    assert f"thumbnails/{etag}-{len(content)}" in answer["headers"]["Location"]
+    assert body(ask(path, "size=thumbnail&redirect=false"))["url"].startswith("https://")
+    library.upload("notes.txt")
+    told = problem(ask(f"/images/{image_id(f's3://{BUCKET}/notes.txt')}/picture", "size=thumbnail"), 404)
+    assert "no thumbnail" in told["detail"]
+
+
 def test_the_picture_of_a_version_is_that_versions(library: Library, api: Api) -> None:
     library.describe("1.png", "a boat")
     record = library.reader.get(f"s3://{BUCKET}/1.png")
@@ -124,6 +141,33 @@ def test_stats_count_and_say_what_is_searched(library: Library, ask: Ask) -> Non
     assert told["images_complete"] is True
     assert told["search"]["is_complete"] is True
     assert told["search"]["snapshot"] == 1
+
+
+@pytest.mark.parametrize("name", page.FILES)
+def test_the_galleries_page_is_there_for_everyone_and_may_load_pictures_of_the_two_buckets_alone(
+    ask: Ask, name: str
+) -> None:
+    answer = ask(f"/gallery/{name}")
+    assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (200, page.FILES[name])
+    assert answer["body"] == page.content(name)
+    policy = answer["headers"]["Content-Security-Policy"]
+    sources = policy.partition("img-src ")[2].partition(";")[0].split()
+    assert sources == ["'self'", f"https://{BUCKET}.s3.{REGION}.amazonaws.com/", *sources[2:]]
+    assert [DERIVED_BUCKET in each for each in sources[2:]] == [True]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+
+
+def test_the_page_is_found_without_the_name_of_its_file_and_no_other_file_is(ask: Ask) -> None:
+    answer = ask("/gallery")
+    assert (answer["statusCode"], answer["headers"]["Location"]) == (302, "gallery/index.html")
+    for name in ("api.py", "..%2Fsettings.py", "../settings.py", "INDEX.html"):
+        problem(ask(f"/gallery/{name}"), 404)
+
+
+def test_every_file_of_the_page_is_served() -> None:
+    there = {each.name for each in (ROOT / "functions" / "imagescribe" / "page").iterdir()}
+    assert there == set(page.FILES)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +191,7 @@ def test_stats_count_and_say_what_is_searched(library: Library, ask: Ask) -> Non
         ("/images", "described_since=0&status=dead", "described_since"),
         ("/images/nonsense", "", "id"),
         ("/images/nonsense/picture", "redirect=2", "redirect"),
+        ("/images/nonsense/picture", "size=huge", "size"),
         ("/stats", "x=1", "x"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +11,12 @@ from imagescribe.model.tags import TagState
 from imagescribe.query import cursors, pages
 from imagescribe.query.errors import BusyError, QueryError
 from imagescribe.stores.catalog import Status
-from tests.unit.query.conftest import BUCKET, Library
+from tests.factories import Clock
+from tests.unit.query.conftest import BUCKET, Library, make_library
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 SAME = "2026-11-02T09:15:00.000Z"
 
@@ -28,6 +33,14 @@ def fill(library: Library) -> None:
                 library.catalog.give_up(upload, Status.SKIPPED, "empty", 0)
     library.upload("a/early.png", uploaded_at="2026-11-01T23:59:59.999Z")
     library.upload("a/late.png", uploaded_at="2026-11-03T00:00:00.000Z")
+
+
+@pytest.fixture(scope="module")
+def filled(dynamodb: DynamoDBClient, s3: S3Client, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """What the tests share that only read."""
+    library = make_library(dynamodb, s3, tmp_path_factory.mktemp("library"), Clock())
+    fill(library)
+    return library
 
 
 def all_pages(library: Library, limit: int, **question: Any) -> list[str]:
@@ -61,20 +74,18 @@ QUESTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=str)
-@pytest.mark.parametrize("limit", [1, 2, 5, 100])
-def test_page_after_page_has_each_image_once(library: Library, question: dict[str, Any], limit: int) -> None:
-    fill(library)
+def test_page_after_page_has_each_image_once(filled: Library, question: dict[str, Any]) -> None:
     if "described_since_ms" in question:
-        question = question | {"described_since_ms": int(library.clock() * 1000) - 86_400_000}
-    whole = [record.key for record in library.pages.page(**question).records]
+        question = question | {"described_since_ms": int(filled.clock() * 1000) - 86_400_000}
+    whole = [record.key for record in filled.pages.page(**question).records]
     assert whole
     assert len(set(whole)) == len(whole)
-    assert all_pages(library, limit, **question) == whole
+    for limit in (1, 2, 5, 100):
+        assert all_pages(filled, limit, **question) == whole, limit
 
 
-def test_a_day_has_no_image_of_the_days_beside_it(library: Library) -> None:
-    fill(library)
-    keys = all_pages(library, 5, day=date(2026, 11, 2))
+def test_a_day_has_no_image_of_the_days_beside_it(filled: Library) -> None:
+    keys = all_pages(filled, 5, day=date(2026, 11, 2))
     assert len(keys) == 12
     assert "a/early.png" not in keys
     assert "a/late.png" not in keys

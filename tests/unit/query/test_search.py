@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,10 +14,18 @@ from imagescribe.query import cursors, search
 from imagescribe.query.grammar import parse
 from imagescribe.query.index import Range
 from imagescribe.query.records import Entry
-from tests.unit.query.conftest import BUCKET, Library, best, newest
+from tests.factories import Clock
+from tests.unit.query.conftest import BUCKET, Library, best, make_library, newest
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 
-@pytest.fixture(params=["snapshot", "fresh", "both"])
+WHERE = ["snapshot", "fresh", "both"]
+
+
+@pytest.fixture(params=WHERE)
 def where(request: pytest.FixtureRequest) -> str:
     """Whether what is looked for is in the snapshot, was described since, or some of each."""
     return str(request.param)
@@ -49,6 +57,19 @@ PROMPTS = (
 )
 
 
+@pytest.fixture(scope="module", params=WHERE)
+def prompts(
+    request: pytest.FixtureRequest,
+    dynamodb: DynamoDBClient,
+    s3: S3Client,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Library:
+    """What the tests share that only search."""
+    library = make_library(dynamodb, s3, tmp_path_factory.mktemp("library"), Clock())
+    fill(library, request.param, *PROMPTS)
+    return library
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -72,10 +93,9 @@ PROMPTS = (
         ("boat -ze*", [2, 1, 0]),
     ],
 )
-def test_a_query_finds_what_it_says_newest_first(library: Library, where: str, query: str, found: list[int]) -> None:
-    fill(library, where, *PROMPTS)
-    assert newest(library.search(), query) == [f"{number}.png" for number in found]
-    assert sorted(best(library.search(), query)) == sorted(f"{number}.png" for number in found)
+def test_a_query_finds_what_it_says_newest_first(prompts: Library, query: str, found: list[int]) -> None:
+    assert newest(prompts.search(), query) == [f"{number}.png" for number in found]
+    assert sorted(best(prompts.search(), query)) == sorted(f"{number}.png" for number in found)
 
 
 def test_a_prompt_is_found_as_soon_as_its_record_stands(library: Library) -> None:
@@ -139,13 +159,25 @@ def test_what_was_overwritten_is_found_by_its_new_prompt_only(library: Library, 
     fill(library, where, "a boat", "a boat", "a boat")
     running = library.search()
     newest(running, "boat")
-    again = library.upload("1.png")
+    again = library.upload("1.png", etag="another")
     assert newest(running, "boat") == ["2.png", "0.png"]  # it is being described
     library.catalog.describe(again, "2026-11-02T09:15:04.000Z", "a horse", TagState.WRITTEN, 0)
     for each in (running, library.search()):
         assert newest(each, "boat") == ["2.png", "0.png"]
         assert newest(each, "horse") == ["1.png"]
         assert best(each, "boat OR horse")[0] == "1.png"
+
+
+def test_what_is_described_again_is_found_by_its_old_prompt_until_there_is_a_new_one(
+    library: Library, where: str
+) -> None:
+    fill(library, where, "a boat", "a boat", "a boat")
+    running = library.search()
+    again = library.upload("1.png")
+    for each in (running, library.search()):
+        assert newest(each, "boat") == ["2.png", "1.png", "0.png"]
+    library.catalog.describe(again, "2026-11-02T09:15:04.000Z", "a horse", TagState.WRITTEN, 0)
+    assert newest(running, "boat") == ["2.png", "0.png"]
 
 
 def test_what_was_described_anew_stands_once_and_in_its_new_place(library: Library, where: str) -> None:

@@ -240,6 +240,7 @@ def test_whoever_looks_a_content_up_finds_who_is_at_it_and_then_what_was_paid(
         "request_id": description.request_id,
         "described_at": description.described_at,
         "model": description.model,
+        "rendered_from": None,
     }
 
 

@@ -10,9 +10,11 @@ import pytest
 from imagescribe.model.answers import PRICE_USD, AccountFault, Limited, Rejected, Transient
 from imagescribe.throttle import Permit, RetryAt, Throttle, ThrottleBusyError
 from imagescribe.throttle.budget import next_utc_day, utc_day
-from imagescribe.throttle.throttle import MAX_WAIT_SECONDS
-from tests.factories import make_description
-from tests.unit.stage import SharedClock
+from imagescribe.throttle.item import ThrottleItem
+from imagescribe.throttle.throttle import FREE_CALL_USD, MAX_WAIT_SECONDS
+from tests.factories import make_description, stand_in
+from tests.unit.in_memory.dynamodb import InMemoryDynamoDB
+from tests.unit.stage import SharedClock, steady
 from tests.unit.throttle.processes import Processes
 
 MIDNIGHT = 1_793_664_000.0  # 2026-11-03T00:00Z
@@ -116,3 +118,13 @@ def test_a_process_whose_clock_is_behind_neither_brings_yesterday_back_nor_loses
     assert with_budget.state().budget.spent_usd == pytest.approx(2 * PRICE_USD)
     behind.record(permit, Rejected("400"))
     assert with_budget.state().budget.spent_usd == PRICE_USD
+
+
+def test_calls_that_are_free_show_that_they_come_to_their_end() -> None:
+    item = ThrottleItem(stand_in(InMemoryDynamoDB()), "ledger", lambda: steady(0.0, 10.0))
+    throttle = Throttle(item, price_usd=0.0, clock=SharedClock())
+    (permit,) = throttle.acquire()
+    assert isinstance(permit, Permit)
+    assert throttle.state().budget.spent_usd == 0
+    throttle.record(permit, make_description(cost_usd=0.0))
+    assert throttle.state().budget.spent_usd == FREE_CALL_USD

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the files beside it anew, of events/samples/cat.png: with libheif-examples, libavif-bin, webp, libtiff-tools,
-# imagemagick and libimage-exiftool-perl of Debian 12. None of them shares an encoder with the imaging function.
+# imagemagick, libimage-exiftool-perl and ffmpeg of Debian 12. None of them shares an encoder with the imaging function.
 set -eu
 cd "$(dirname "$0")"
 im=/usr/bin/convert
@@ -46,3 +46,6 @@ $im cat.png -colorspace Gray -define png:bit-depth=16 -define png:color-type=0 g
 $im clear.png -colors 256 PNG8:palette.png
 cwebp -quiet -q 90 cat.png -o cat.webp
 cwebp -quiet -lossless clear.png -o clear.webp
+
+ffmpeg -loglevel error -y -loop 1 -framerate 10 -i cat.png -t 0.3 -c:v libx264 -pix_fmt yuv420p -map_metadata -1 \
+    -fflags +bitexact live.mov # as the moving part of a Live Photo begins

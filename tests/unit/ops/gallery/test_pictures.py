@@ -63,6 +63,28 @@ def test_what_no_browser_shows_is_shown_as_the_jpeg_that_was_made_for_the_endpoi
     assert Pictures(s3, "derived").open(image).content_type == "image/jpeg"
 
 
+def test_the_stacks_thumbnail_is_taken_and_where_the_stack_can_not_one_is_made_here(s3: S3Client) -> None:
+    image = stored(s3, encoded("JPEG"))
+    asked: list[Stored] = []
+
+    def of_stack(image: Stored) -> bytes:
+        asked.append(image)
+        return b"the stack's"
+
+    shown = Pictures(s3, "derived", of_stack)
+    assert [shown.thumbnail(image) for _ in range(2)] == [b"the stack's"] * 2
+    assert asked == [image]
+    assert Pictures(s3, "derived", lambda _: None).thumbnail(image).startswith(b"RIFF")
+
+
+def test_where_the_stack_says_that_there_can_be_no_thumbnail_none_is_tried_here(s3: S3Client) -> None:
+    def of_stack(_: Stored) -> bytes:
+        raise NoPreviewError("There is none.", "Look elsewhere.")
+
+    with pytest.raises(NoPreviewError, match="There is none"):
+        Pictures(s3, "derived", of_stack).thumbnail(stored(s3, encoded("JPEG")))
+
+
 def test_a_picture_that_is_gone_says_so(s3: S3Client) -> None:
     with pytest.raises(NotFoundError, match="not in the bucket"):
         Pictures(s3, "derived").open(Stored("pictures", "gone", "", "e", 1))

@@ -1,27 +1,25 @@
-// The grid: what is asked for, a page of it after the other as one scrolls, and the keyboard.
+// What is asked for, and a page of it after the other as one scrolls.
 
-import { Problem, asTyped, get, pictureUrl } from "./api.js";
+import { Problem, api, asTyped, isHosted, own } from "./api.js";
+import * as grid from "./grid.js";
+import { images } from "./grid.js";
 import * as viewer from "./viewer.js";
 
-const PAGE = 60;
+const PAGE = 100;
 const TYPING_MS = 150;
 const STANDING_MS = 15000;
-const CAPTION_CHARACTERS = 300;
 const STATUSES = ["described", "waiting", "describing", "rejected", "skipped", "dead"];
 const ALL = "";
+const NOTHING_STANDS = { why: "", paused: false, price_usd: 0, bucket: "" }; // to the hosted page, which may not know
 
 const element = (id) => document.getElementById(id);
-const grid = element("grid");
-const template = element("card").content.firstElementChild;
 
 let asked = { query: "", status: "described", day: "" };
-let images = [];
 let after = "";
 let isComplete = false;
 let isLoading = null;
 let counts = {};
 let bucket = "";
-let focused = 0;
 let opened = -1;
 
 // ── What is asked for ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -30,7 +28,7 @@ function ask(changes) {
   asked = { ...asked, ...changes };
   isLoading?.abort();
   isLoading = null;
-  [images, after, isComplete, focused] = [[], "", false, 0];
+  [after, isComplete] = ["", false];
   element("fresh").hidden = true;
   showStatuses();
   loadMore(true);
@@ -39,32 +37,31 @@ function ask(changes) {
 function request() {
   if (asked.query) {
     const until = asked.day && new Date(Date.parse(asked.day) + 86400000).toISOString().slice(0, 10);
-    return ["/api/search", { q: asTyped(asked.query), since: asked.day, until, limit: PAGE, after }];
+    return ["search", { q: asTyped(asked.query), since: asked.day, until, limit: PAGE, after }];
   }
-  return ["/api/images", { status: asked.status, day: asked.day, limit: PAGE, after }];
+  return ["images", { status: asked.status, day: asked.day, limit: PAGE, after }];
 }
 
 async function loadMore(isFirst = false) {
   if (isLoading || isComplete) return;
   const loading = new AbortController();
   isLoading = loading;
-  grid.setAttribute("aria-busy", "true");
+  element("grid").setAttribute("aria-busy", "true");
   try {
-    const page = await get(...request(), loading.signal);
-    if (isFirst) grid.replaceChildren();
-    grid.append(...page.images.map((image, index) => card(image, images.length + index)));
-    images.push(...page.images);
+    const page = await api(...request(), loading.signal);
     after = page.after ?? "";
     isComplete = !after;
+    if (isFirst) grid.replace(page.images, isComplete);
+    else grid.add(page.images, isComplete);
     tell();
   } catch (error) {
     if (error.name === "AbortError") return;
-    if (isFirst) grid.replaceChildren();
+    if (isFirst) grid.replace([], true);
     fail(error);
     isComplete = true;
   }
   isLoading = null;
-  grid.removeAttribute("aria-busy");
+  element("grid").removeAttribute("aria-busy");
   if (isNearEnd()) loadMore();
 }
 
@@ -73,43 +70,6 @@ function isNearEnd() {
 }
 
 // ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-function card(image, index) {
-  const item = template.cloneNode(true);
-  const [button, picture, words] = ["button", "img", ".words"].map((selector) => item.querySelector(selector));
-  button.dataset.index = index;
-  button.tabIndex = index === focused ? 0 : -1;
-  fill(image, button, words, picture);
-  picture.addEventListener("error", () => {
-    picture.hidden = true;
-    item.querySelector(".no-preview").hidden = false;
-  });
-  return item;
-}
-
-function fill(image, button, words, picture) {
-  button.querySelector("bdi").textContent = image.key;
-  words.classList.toggle("failed", image.status !== "described");
-  words.replaceChildren(...caption(image));
-  picture.src = pictureUrl("thumbnail", image);
-}
-
-// The words that matched stand in marks. Ranges are of code points, as the API counts them.
-function caption(image) {
-  const reason = image.error ? `${image.status}: ${image.error}` : image.status;
-  const text = image.status === "described" ? image.prompt : reason;
-  const characters = Array.from(text.slice(0, 2 * CAPTION_CHARACTERS)).slice(0, CAPTION_CHARACTERS);
-  const parts = [];
-  let done = 0;
-  for (const [start, end] of image.matches ?? []) {
-    if (start >= characters.length) break;
-    const mark = document.createElement("mark");
-    mark.textContent = characters.slice(start, end).join("");
-    parts.push(characters.slice(done, start).join(""), mark);
-    done = end;
-  }
-  return [...parts, characters.slice(done).join("")];
-}
 
 function tell() {
   const number = `${images.length.toLocaleString()}${isComplete ? "" : "+"}`;
@@ -163,7 +123,7 @@ function showStatuses() {
 
 async function showStanding() {
   if (document.hidden) return;
-  const [stats, standing] = await Promise.allSettled([get("/api/stats"), get("/standing")]);
+  const [stats, standing] = await Promise.allSettled([api("stats"), isHosted ? NOTHING_STANDS : own("standing")]);
   if (stats.status === "fulfilled") {
     const before = counts[asked.status];
     counts = stats.value.images;
@@ -175,7 +135,7 @@ async function showStanding() {
   const bar = element("standing");
   if (standing.status === "fulfilled") {
     const { why, paused, price_usd: priceUsd, bucket: name } = standing.value;
-    [bucket, bar.textContent, bar.hidden] = [name, why, why.startsWith("Nothing waits: every")];
+    [bucket, bar.textContent, bar.hidden] = [name, why, !why || why.startsWith("Nothing waits: every")];
     bar.classList.toggle("paused", paused);
     viewer.setPrice(priceUsd);
   } else {
@@ -183,31 +143,7 @@ async function showStanding() {
   }
 }
 
-// ── The keyboard, and the picture that is open ──────────────────────────────────────────────────────────────────────
-
-const cardAt = (index) => grid.children[index]?.firstElementChild;
-
-function focusCard(index) {
-  const next = cardAt(index);
-  if (!next) return;
-  const before = cardAt(focused);
-  if (before) before.tabIndex = -1;
-  focused = index;
-  next.tabIndex = 0;
-  next.focus();
-}
-
-function move(event) {
-  const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
-  const last = images.length - 1;
-  const at = {
-    ArrowLeft: focused - 1, ArrowRight: focused + 1, ArrowUp: focused - columns, ArrowDown: focused + columns,
-    Home: 0, End: last,
-  }[event.key];
-  if (at === undefined || at < 0) return;
-  event.preventDefault();
-  focusCard(Math.min(at, last));
-}
+// ── The picture that is open ────────────────────────────────────────────────────────────────────────────────────────
 
 function openAt(index) {
   opened = index;
@@ -222,14 +158,6 @@ function step(by, goes) {
   return isThere;
 }
 
-function changed(image) {
-  const index = images.findIndex((each) => each.id === image.id);
-  if (index < 0) return;
-  images[index] = image;
-  const button = cardAt(index);
-  fill(image, button, button.querySelector(".words"), button.querySelector("img"));
-}
-
 let typing = 0;
 element("query").addEventListener("input", () => {
   clearTimeout(typing);
@@ -238,7 +166,7 @@ element("query").addEventListener("input", () => {
 element("query").addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown" && images.length) {
     event.preventDefault();
-    focusCard(0);
+    grid.focusCard(0);
   }
 });
 element("day").addEventListener("change", () => ask({ day: element("day").value }));
@@ -248,26 +176,14 @@ element("statuses").addEventListener("click", (event) => {
 });
 element("again").addEventListener("click", () => ask({}));
 element("fresh").addEventListener("click", () => ask({}));
-grid.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) openAt(Number(button.dataset.index));
-});
-grid.addEventListener("focusin", (event) => {
-  const index = Number(event.target.dataset.index);
-  if (Number.isInteger(index) && index !== focused) focusCard(index);
-});
-grid.addEventListener("keydown", move);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.closest("input, dialog")) return;
   event.preventDefault();
   element("query").focus();
 });
 document.addEventListener("visibilitychange", showStanding);
-new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && loadMore(), {
-  rootMargin: "1500px",
-}).observe(element("end"));
-
-viewer.connect({ step, changed, closed: () => focusCard(opened) });
+grid.connect({ open: openAt, moved: () => isNearEnd() && loadMore() });
+viewer.connect({ step, changed: grid.change, closed: () => grid.focusCard(opened) });
 ask({});
 showStanding();
 setInterval(showStanding, STANDING_MS);

@@ -1,6 +1,7 @@
 // One picture, large, with all that is known of it.
 
-import { Problem, get, pictureUrl, retry } from "./api.js";
+import { Problem, api, isHosted, own, retry } from "./api.js";
+import { hide, insteadOf, show as showPicture } from "./pictures.js";
 
 const element = (id) => document.getElementById(id);
 const viewer = element("viewer");
@@ -24,12 +25,13 @@ export function setPrice(usd) {
 // `step` is called with -1 or 1 and returns whether there is such a picture; `closed` when the viewer is.
 export function connect({ step, closed, changed }) {
   neighbours = step;
+  if (isHosted) element("repeat-part").hidden = true; // who has a token may look
   element("previous").addEventListener("click", () => step(-1, true));
   element("next").addEventListener("click", () => step(1, true));
   element("close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("close", () => {
     shown = null;
-    element("picture").removeAttribute("src");
+    hide(element("picture"));
     closed();
   });
   viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
@@ -76,7 +78,7 @@ function show(image) {
   if (!isSamePicture) {
     element("no-picture").hidden = true;
     element("picture").alt = (image.prompt || image.key).slice(0, 300);
-    element("picture").src = pictureUrl("picture", image);
+    showPicture(element("picture"), "picture", image);
   }
   showTags(image);
 }
@@ -97,9 +99,10 @@ function written(field, value) {
 
 async function showTags(image) {
   element("tags-part").hidden = true;
+  if (isHosted) return; // the API tells of the catalog, and not of what else is on the object
   let said;
   try {
-    said = await get(`/tags/${image.id}`, { version: image.version_id });
+    said = await own(`tags/${image.id}`, { version: image.version_id });
   } catch {
     return; // the object may be gone, or its tags be nobody's business: the record is shown all the same
   }
@@ -120,13 +123,8 @@ async function showTags(image) {
 async function noPicture() {
   if (!shown) return;
   const image = shown;
-  let words = "The picture can't be shown.";
-  try {
-    await get(pictureUrl("picture", image));
-  } catch (error) {
-    if (error instanceof Problem) words = `${error.message} ${error.advice}`;
-  }
-  if (shown !== image) return;
+  const words = await insteadOf(element("picture"), image);
+  if (shown !== image || !words) return;
   element("picture").hidden = true;
   element("no-picture").textContent = words;
   element("no-picture").hidden = false;
@@ -177,7 +175,7 @@ async function describeAgain(changed) {
 async function after(image) {
   for (let look = 0; look < MAX_LOOKS; look += 1) {
     await new Promise((done) => setTimeout(done, LOOK_MS));
-    const now = await get(`/api/images/${image.id}`);
+    const now = await api(`images/${image.id}`);
     if (now.updated_at !== image.updated_at && !UNFINISHED.has(now.status)) return now;
   }
   return null;
