@@ -27,6 +27,7 @@ HOSTILE: Final = {
 }
 SCAN: Final = "scans/page.tiff"
 SEARCHABLE: Final = {"boats/dusk.png": "A red boat at dusk on a calm lake", "boats/noon.png": "A blue boat at noon"}
+LABELS: Final = {"boats/dusk.png": frozenset({"boat", "dusk"})}
 WITHOUT_PROMPT: Final = {
     "refused.png": (Status.REJECTED, "the endpoint refused it (422): inference failed"),
     "notes.txt": (Status.SKIPPED, "not an image of a known kind (by its first bytes)"),
@@ -58,7 +59,8 @@ class Shelf:
         upload = self._upload(key, content, {**(tags or {}), "prompt": tag_value(prompt)})
         self.stack.catalog.open(upload)
         at = iso_utc(self.stack.clock())
-        self.stack.catalog.describe(upload, at, prompt, TagState.WRITTEN, 1, model="ideogram-describe")
+        model, labels = "ideogram-describe", LABELS.get(key, frozenset())
+        self.stack.catalog.describe(upload, at, prompt, TagState.WRITTEN, 1, model=model, labels=labels)
 
     def describe_again(self, prompt: str) -> str:
         """Do as the describe function does with the message that waits for it; return the image's key."""

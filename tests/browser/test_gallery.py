@@ -135,6 +135,7 @@ def test_a_picture_opens_large_and_its_prompt_is_copied(open_gallery: Open) -> N
     open_picture(page, "boats/dusk.png")
     page.wait_for_function("() => document.getElementById('picture').naturalWidth === 320")
     page.get_by_text("project lake").wait_for()
+    page.get_by_text("boat, dusk").wait_for()
     page.get_by_role("button", name="Copy", exact=True).click()
     page.get_by_text("The prompt is copied.").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == SEARCHABLE["boats/dusk.png"]

@@ -179,6 +179,33 @@ def test_what_an_older_model_described_is_described_and_paid_for_again_where_tha
     assert deployment.billed(key) == 2
 
 
+def test_what_another_model_described_keeps_its_prompt_until_the_new_one_has_written_one(
+    deployment: Deployment, ask: Ask, rule_off: None
+) -> None:
+    key = "models/1.png"
+    deployment.put(key, picture())
+    until_done(deployment, ask, ask("backfill", "--prefix", "models/", "--yes")["job"]["id"])
+    before = deployment.until_described(key)[key]
+    model = before["model"]
+    assert ask("backfill", "--prefix", "models/", "--not-by", model, "--force")["estimate"]["taken"] == 0
+    again = ("backfill", "--prefix", "models/", "--not-by", "qwen3-vl", "--force")
+    estimate = ask(*again)["estimate"]
+    assert (estimate["pays"], estimate["models"]) == (1, {model: 1})
+    deployment.script(key, ScriptedAnswer(status=503), ScriptedAnswer(status=503))
+    job = ask(*again, "--yes")["job"]["id"]
+    deployment.until(lambda: len(deployment.calls(key)) >= 2, "it is tried again")
+    waiting_again = deployment.record(key)
+    assert waiting_again
+    assert (waiting_again["status"], waiting_again["prompt"]) == ("described", before["prompt"])
+    until_done(deployment, ask, job)
+    after = deployment.until(
+        lambda: (record := deployment.record(key)) and record["described_at"] > before["described_at"] and record,
+        "it is described again",
+    )
+    assert (after["status"], "renewing" in after) == ("described", False)
+    assert deployment.billed(key) == 2
+
+
 def test_a_dead_letter_of_a_backfill_comes_back_behind_the_uploads(
     deployment: Deployment, ask: Ask, rule_off: None
 ) -> None:
@@ -205,33 +232,6 @@ def test_a_dead_letter_of_a_backfill_comes_back_behind_the_uploads(
     assert json.loads(answer["Payload"].read())["redriven"] == {"transient": 1}
     deployment.until(lambda: deployment.billed(upload.key) == 2, "it is described again")
     until_done(deployment, ask, job)
-
-
-def test_what_another_model_described_keeps_its_prompt_until_the_new_one_has_written_one(
-    deployment: Deployment, ask: Ask, rule_off: None
-) -> None:
-    key = "models/1.png"
-    deployment.put(key, picture())
-    until_done(deployment, ask, ask("backfill", "--prefix", "models/", "--yes")["job"]["id"])
-    before = deployment.until_described(key)[key]
-    model = before["model"]
-    assert ask("backfill", "--prefix", "models/", "--not-by", model, "--force")["estimate"]["taken"] == 0
-    again = ("backfill", "--prefix", "models/", "--not-by", "qwen3-vl", "--force")
-    estimate = ask(*again)["estimate"]
-    assert (estimate["pays"], estimate["models"]) == (1, {model: 1})
-    deployment.script(key, ScriptedAnswer(status=503), ScriptedAnswer(status=503))
-    job = ask(*again, "--yes")["job"]["id"]
-    deployment.until(lambda: len(deployment.calls(key)) >= 2, "it is tried again")
-    waiting_again = deployment.record(key)
-    assert waiting_again
-    assert (waiting_again["status"], waiting_again["prompt"]) == ("described", before["prompt"])
-    until_done(deployment, ask, job)
-    after = deployment.until(
-        lambda: (record := deployment.record(key)) and record["described_at"] > before["described_at"] and record,
-        "it is described again",
-    )
-    assert (after["status"], "renewing" in after) == ("described", False)
-    assert deployment.billed(key) == 2
 
 
 def test_a_backfill_that_is_cancelled_describes_no_more(deployment: Deployment, ask: Ask, rule_off: None) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from imagescribe_ops.deployment.build import architecture
 from imagescribe_ops.deployment.changes import Action
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal, Standing
+from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
+from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.stack import LocalStack, restate_concurrency
 from imagescribe_ops.stack import StackOutputs, read_deployed
@@ -230,6 +231,14 @@ def test_a_deployment_that_fails_names_the_resource_and_the_reason_and_what_is_l
     assert small.cloudformation.standing().is_left_over
 
 
+def test_a_first_deployment_that_fails_leaves_no_empty_table_behind(small: Small, stacks: Stacks) -> None:
+    kept = table("kept-of-a-failure", DeletionPolicy="Retain")
+    broken = queue(VisibilityTimeout=99_999_999) | {"DependsOn": "Kept"}
+    with pytest.raises(OperationError, match="Nothing of it runs"):
+        small.carry_out({"Kept": kept, "Broken": broken})
+    assert "kept-of-a-failure" not in stacks.cloud.connection.dynamodb().list_tables()["TableNames"]
+
+
 def test_a_failure_in_a_nested_stack_is_told_with_its_reason(small: Small) -> None:
     url = small.put("nested", {"Inner": queue(VisibilityTimeout=99_999_999)})
     nested = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
@@ -238,8 +247,11 @@ def test_a_failure_in_a_nested_stack_is_told_with_its_reason(small: Small) -> No
     assert "VisibilityTimeout" in failed.value.problem
 
 
-def test_an_update_that_fails_leaves_the_stack_as_it_was(small: Small) -> None:
+def test_an_update_that_fails_leaves_the_stack_as_it_was_and_tells_of_this_time_alone(small: Small) -> None:
     small.carry_out({"One": queue()})
     with pytest.raises(OperationError, match="The stack is as it was before"):
-        small.carry_out({"One": queue(), "Broken": queue(VisibilityTimeout=99_999_999)})
+        small.carry_out({"One": queue(), "First": queue(VisibilityTimeout=99_999_999)})
+    with pytest.raises(OperationError, match="Second") as failed:
+        small.carry_out({"One": queue(), "Second": queue(VisibilityTimeout=99_999_999)})
+    assert "First" not in failed.value.problem
     assert small.propose({"One": queue()}) is None

@@ -33,7 +33,8 @@ class Gate:
         ids = {id(record): job_of(record["body"]) for record in records}
         jobs = {job_id: self.jobs.get(job_id) for job_id in set(ids.values()) if job_id}
         stopped = {job_id for job_id, job in jobs.items() if job and job.phase in (Phase.PAUSED, Phase.CANCELLED)}
-        wanted = [record for record in records if ids[id(record)] not in stopped or _came_back(record)]
+        # A dead letter that came back is wanted: its record stays `dead` without it, and no job takes it up again.
+        wanted = [each for each in records if ids[id(each)] not in stopped or _is_redriven(each)]
         kept = {id(record) for record in wanted}
         self._forget(record for record in records if id(record) not in kept and _is_begun(record))
         return wanted
@@ -57,8 +58,7 @@ class Gate:
             )
 
 
-def _came_back(record: Mapping[str, Any]) -> bool:
-    """Whether it was a dead letter: dropped, its record would stay `dead`, and no job takes that up again."""
+def _is_redriven(record: Mapping[str, Any]) -> bool:
     return "redrives" in record.get("messageAttributes", {})
 
 

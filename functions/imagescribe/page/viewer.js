@@ -10,7 +10,7 @@ const LOOK_MS = 1000;
 const MAX_LOOKS = 120;
 const ROWS = [
   ["Image", "image"], ["Uploaded", "uploaded_at"], ["Described", "described_at"], ["Waits until", "waiting_until"],
-  ["Model", "model"], ["Tags", "tags"], ["Attempts", "attempts"], ["Size", "size"], ["Made from", "rendered_from"],
+  ["Model", "model"], ["Labels", "labels"], ["Tags", "tags"], ["Attempts", "attempts"], ["Size", "size"], ["Made from", "rendered_from"],
   ["Version", "version_id"], ["ETag", "etag"],
 ];
 
@@ -70,7 +70,7 @@ function show(image) {
   element("prompt").textContent = image.prompt;
   element("prompt").scrollTop = 0;
   element("copy").textContent = "Copy";
-  element("record").replaceChildren(...ROWS.filter(([, field]) => image[field]).flatMap(row(image)));
+  element("record").replaceChildren(...ROWS.filter(([, field]) => isKnown(image[field])).flatMap(row(image)));
   element("previous").disabled = !neighbours(-1, false);
   element("next").disabled = !neighbours(1, false);
   element("done").textContent = "";
@@ -83,6 +83,8 @@ function show(image) {
   showTags(image);
 }
 
+const isKnown = (value) => (Array.isArray(value) ? value.length > 0 : Boolean(value));
+
 const row = (image) => ([title, field]) => {
   const term = document.createElement("dt");
   const value = document.createElement("dd");
@@ -92,6 +94,7 @@ const row = (image) => ([title, field]) => {
 };
 
 function written(field, value) {
+  if (Array.isArray(value)) return value.join(", ");
   if (field === "size") return `${Number(value).toLocaleString()} bytes`;
   if (field.endsWith("_at") || field === "waiting_until") return new Date(value).toLocaleString();
   return String(value);

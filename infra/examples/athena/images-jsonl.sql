@@ -19,7 +19,9 @@ CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `updated_at` string,
   `waiting_until` string,
   `model` string,
-  `rendered_from` string
+  `rendered_from` string,
+  `labels` array<string>,
+  `annotation` string
 )
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 LOCATION 's3://BUCKET/imagescribe/images/';

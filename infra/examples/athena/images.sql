@@ -19,7 +19,9 @@ CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `updated_at` timestamp,
   `waiting_until` timestamp,
   `model` string,
-  `rendered_from` string
+  `rendered_from` string,
+  `labels` array<string>,
+  `annotation` string
 )
 STORED AS PARQUET
 LOCATION 's3://BUCKET/imagescribe/images/';
@@ -43,6 +45,12 @@ FROM imagescribe.current_images
 WHERE status = 'described'
 GROUP BY date_trunc('day', described_at), model
 ORDER BY day DESC, images DESC;
+
+-- How many have each label?
+SELECT label, count(*) AS images
+FROM imagescribe.current_images CROSS JOIN UNNEST(labels) AS each (label)
+GROUP BY label
+ORDER BY images DESC, label;
 
 -- What has no prompt, and why?
 SELECT status, error, count(*) AS images

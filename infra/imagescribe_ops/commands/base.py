@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import update_wrapper
-from importlib.metadata import version
+from importlib.metadata import distribution, version
+from pathlib import Path
 from typing import Annotated, Any, Concatenate
 
 import typer
@@ -28,7 +31,7 @@ READ = "Images and their prompts"
 OPERATE = "Operating a stack"
 BEFORE = "What was there before"
 PANELS = (HERE, READ, OPERATE, BEFORE)
-FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "explain", "logs")
+FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "doctor", "explain", "logs")
 """The order in which a newcomer needs them, in `--help`; the others of a panel come after these."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
@@ -197,7 +200,23 @@ def pasteable(text: str, options: str = "") -> str:
 
 def program() -> str:
     """Return how this program is run here."""
-    return "uv run imagescribe" if "UV_RUN_RECURSION_DEPTH" in os.environ else "imagescribe"
+    if "UV_RUN_RECURSION_DEPTH" in os.environ:
+        return "uv run imagescribe"
+    # `uvx` says nothing of itself, but it runs what it has put into its cache.
+    if not any(part.startswith("archive-v") for part in Path(sys.prefix).parts):
+        return "imagescribe"
+    source = _source(distribution("imagescribe").read_text("direct_url.json"))
+    return f"uvx --from {shlex.quote(source)} imagescribe" if source else "uvx imagescribe"
+
+
+def _source(direct_url: str | None) -> str:
+    """Return what a package was installed from, as pip and uv note it: https://peps.python.org/pep-0610/."""
+    noted: dict[str, Any] = json.loads(direct_url or "{}")
+    version_control = noted.get("vcs_info", {})
+    revision = version_control.get("requested_revision", "")
+    prefix = f"{version_control['vcs']}+" if version_control else ""
+    url = str(noted.get("url", "")).removeprefix("file://")
+    return f"{prefix}{url}@{revision}" if revision else f"{prefix}{url}"
 
 
 def complain(error: OperationError, options: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,16 +26,11 @@ from imagescribe_ops.commands.telling import told
 from imagescribe_ops.deployment.asking import ask
 from imagescribe_ops.deployment.build import build
 from imagescribe_ops.deployment.changes import Changes
-from imagescribe_ops.deployment.cloudformation import (
-    CloudFormation,
-    Proposal,
-    Standing,
-    check_deployable,
-    check_ours,
-)
+from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
 from imagescribe_ops.deployment.existing_bucket import check_bucket
 from imagescribe_ops.deployment.package import package
 from imagescribe_ops.deployment.parameters import ParameterError, defaults, read_pairs
+from imagescribe_ops.deployment.standing import Standing, check_deployable, check_ours
 from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Interrupted
@@ -207,10 +203,12 @@ def _next_steps(options: StackOptions, standing: Standing, *, is_new: bool) -> N
     bucket = standing.outputs.get("BucketName", "")
     existing = standing.parameters.get("ExistingBucketName")
     email = standing.parameters.get("AlarmEmail") if is_new else ""
+    prefix = standing.parameters.get("KeyPrefix", "")
+    under = f" --prefix {shlex.quote(prefix)}" if prefix else ""
     lines = [
         ("the describe endpoint's API key, read from a prompt", f"key set{own}") if is_new else None,
-        ("describe an image, and see its prompt", f"upload{own} --wait holiday.jpg"),
-        ("the same later", f"get{own} s3://{bucket}/holiday.jpg"),
+        ("describe an image, and see its prompt", f"upload{own} --wait{under} holiday.jpg"),
+        ("the same later", f"get{own} {shlex.quote(f's3://{bucket}/{prefix}holiday.jpg')}"),
         ("what was in the bucket before", f"backfill{own}") if existing else None,
         ("how it goes", f"status{own}"),
     ]

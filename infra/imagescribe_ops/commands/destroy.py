@@ -19,8 +19,9 @@ from imagescribe_ops.commands.base import (
     app,
 )
 from imagescribe_ops.commands.telling import told
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Standing, check_ours
+from imagescribe_ops.deployment.cloudformation import CloudFormation
 from imagescribe_ops.deployment.removal import Removal, removal
+from imagescribe_ops.deployment.standing import Standing, check_ours
 from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.local.processes import Interrupted

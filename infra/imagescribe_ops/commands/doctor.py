@@ -121,6 +121,8 @@ def _can_show(sign: str) -> bool:
 def _sum_up(console: Console, findings: Sequence[Finding]) -> None:
     counts = Counter(each.state for each in findings)
     parts = [f"{counts[state]} {state}" for state in State if counts[state]]
+    if counts[State.WARNING] > 1:
+        parts = [f"{part}s" if part.endswith(State.WARNING) else part for part in parts]
     waiting = Counter(each.waits_for for each in findings if each.waits_for)
     for check, count in waiting.items():
         others = "1 further check needs" if count == 1 else f"{count} further checks need"

@@ -42,7 +42,7 @@ def ask(definitions: Definitions, now: Mapping[str, str], given: Mapping[str, st
 
 
 def _answer(name: str, question: str, default: str, definitions: Definitions) -> str:
-    hint = f"{question}; {NOTHING} for nothing" if default and not definitions[name]["Default"] else question
+    hint = f"{question}; {NOTHING} for nothing" if default and str(definitions[name]["Default"]) == "" else question
     while True:
         answer = str(typer.prompt(hint, default=default, show_default=bool(default), err=True)).strip()
         answer = "" if answer == NOTHING else answer

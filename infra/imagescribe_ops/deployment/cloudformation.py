@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from imagescribe_ops.deployment.changes import Change, Changes, changed_parameters
 from imagescribe_ops.deployment.failures import Event, advice, failures
+from imagescribe_ops.deployment.standing import REVIEWED, Standing
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.stack import Connection, readable_errors
 
@@ -21,47 +23,7 @@ FIRST_LOOKS_SECONDS, LOOK_SECONDS = 0.5, 3.0
 MAX_SHOWN = 5
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-SIGN = "LedgerTableName"
-"""An output that every stack of ImageScribe has."""
-
-REVIEWED = "REVIEW_IN_PROGRESS"
-"""A stack that has a change set and nothing else."""
-
 type Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a stack stands.
-
-    Attributes
-    ----------
-    status
-        CloudFormation's word; empty where there is no such stack.
-    parameters
-        What it was deployed with.
-    outputs
-        Where its parts are.
-    """
-
-    status: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def exists(self) -> bool:
-        """Whether anything was ever deployed."""
-        return self.status not in {"", REVIEWED}
-
-    @property
-    def is_left_over(self) -> bool:
-        """Whether it is what a first deployment that failed has left: nothing, but for its name."""
-        return self.status == "ROLLBACK_COMPLETE"
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether only deleting it helps."""
-        return self.status in {"ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,36 +47,6 @@ class Proposal:
     def account(self) -> str:
         """The account that it would be carried out in."""
         return self.stack_id.split(":")[4]
-
-
-def check_ours(standing: Standing, stack: str) -> None:
-    """Refuse a stack that is something else's.
-
-    Raises
-    ------
-    OperationError
-        It is.
-    """
-    empty = standing.is_left_over or standing.is_broken
-    if standing.exists and not empty and SIGN not in standing.outputs:
-        raise OperationError(
-            f"The stack {stack} is not one of ImageScribe's, and would lose all that it has.",
-            "Name another with --stack.",
-        )
-
-
-def check_deployable(standing: Standing, stack: str) -> None:
-    """Refuse a stack that no deployment can mend; see `check_ours`."""
-    if standing.is_broken:
-        raise OperationError(
-            f"The stack {stack} is {standing.status}, and nothing can be deployed over that.",
-            "Take it away with `imagescribe destroy`, which says what stays; then deploy again.",
-        )
-    if standing.status == "UPDATE_ROLLBACK_FAILED":
-        raise OperationError(
-            f"The stack {stack} could not go back after a deployment that failed ({standing.status}).",
-            f"Run `aws cloudformation continue-update-rollback --stack-name {stack}`; then try again.",
-        )
 
 
 class CloudFormation:
@@ -227,13 +159,14 @@ class CloudFormation:
         OperationError
             It failed: with the resources, the reasons, and what to do.
         """
-        seen = self._seen(proposal.stack_id)
+        mark = self._newest(proposal.stack_id)
         with readable_errors():
-            self._client.execute_change_set(ChangeSetName=proposal.change_set)
-        status = self._until_still(proposal.stack_id, seen, report, len(proposal.changes.resources))
+            # What a deployment that fails has made goes again, also what is retained otherwise.
+            self._client.execute_change_set(ChangeSetName=proposal.change_set, RetainExceptOnCreate=True)
+        status = self._until_still(proposal.stack_id, mark, report, len(proposal.changes.resources))
         if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return
-        raise self._failure(proposal.stack_id, seen, status, "deploy")
+        raise self._failure(proposal.stack_id, mark, status, "deploy")
 
     def delete(self, report: Report) -> None:
         """Delete the stack and return when it is gone; what its template retains stays.
@@ -246,12 +179,12 @@ class CloudFormation:
         with readable_errors():
             # By its id, as its name leads nowhere any more once it is gone.
             stack_id = self._client.describe_stacks(StackName=self._stack)["Stacks"][0]["StackId"]
-        seen = self._seen(stack_id)
+        mark = self._newest(stack_id)
         with readable_errors():
             self._client.delete_stack(StackName=stack_id)
-        status = self._until_still(stack_id, seen, report, 0)
+        status = self._until_still(stack_id, mark, report, 0)
         if status != "DELETE_COMPLETE":
-            raise self._failure(stack_id, seen, status, "destroy")
+            raise self._failure(stack_id, mark, status, "destroy")
 
     # Inside
 
@@ -272,37 +205,36 @@ class CloudFormation:
         for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
             yield from page["StackEvents"]
 
-    def _seen(self, stack_id: str) -> frozenset[str]:
+    def _newest(self, stack_id: str) -> Event | None:
         with readable_errors():
-            return frozenset(event["EventId"] for event in self._events(stack_id))
+            return next(iter(self._events(stack_id)), None)
 
-    def _until_still(self, stack_id: str, seen: frozenset[str], report: Report, total: int) -> str:
+    def _since(self, mark: Event | None, stack_id: str) -> Iterable[Event]:
+        """Yield the events after another one, the newest first; of a nested stack too, which has others."""
+        for event in self._events(stack_id):
+            if mark and (event["EventId"] == mark["EventId"] or event["Timestamp"] < mark["Timestamp"]):
+                return
+            yield event
+
+    def _until_still(self, stack_id: str, mark: Event | None, report: Report, total: int) -> str:
+        """Wait until the stack's own events say how it ended; its status may still be that from before."""
         wait = FIRST_LOOKS_SECONDS
         while True:
             with readable_errors():
-                status = self._client.describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"]
-                # Between the call and the beginning the stack is still what it was before.
-                begun = any(event["EventId"] not in seen for event in self._events(stack_id))
-                if begun and not status.endswith("_IN_PROGRESS"):
-                    return status
-                if begun:
-                    report(self._progress(stack_id, seen, total))
+                events = list(self._since(mark, stack_id))
+            own = next((event["ResourceStatus"] for event in events if event.get("PhysicalResourceId") == stack_id), "")
+            if own and not own.endswith("_IN_PROGRESS"):
+                return str(own)
+            if events:
+                done = {each["LogicalResourceId"] for each in events if each["ResourceStatus"].endswith("_COMPLETE")}
+                of_total = f" of {total}" if total else ""
+                report(f"{len(done)}{of_total} resources, {events[0]['LogicalResourceId']}")
             time.sleep(wait)
             wait = min(wait * 1.2, self._look_seconds)
 
-    def _progress(self, stack_id: str, seen: frozenset[str], total: int) -> str:
-        done, newest = set(), ""
-        for event in self._events(stack_id):
-            if event["EventId"] in seen:
-                break
-            newest = newest or event["LogicalResourceId"]
-            if event["ResourceStatus"].endswith("_COMPLETE"):
-                done.add(event["LogicalResourceId"])
-        return f"{len(done)} of {total} resources, {newest}" if total else f"{len(done)} resources, {newest}"
-
-    def _failure(self, stack_id: str, seen: frozenset[str], status: str, command: str) -> OperationError:
+    def _failure(self, stack_id: str, mark: Event | None, status: str, command: str) -> OperationError:
         with readable_errors():
-            found = failures(stack_id, self._events, seen)
+            found = failures(stack_id, partial(self._since, mark))
         after: dict[str, str] = {
             "UPDATE_ROLLBACK_COMPLETE": "The stack is as it was before.",
             "ROLLBACK_COMPLETE": "Nothing of it runs; the next deployment clears away what is left.",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 type Event = Mapping[str, Any]
 type EventsOf = Callable[[str], Iterable[Event]]
-"""A stack's events, the newest first, by its id."""
+"""The events of this deployment, the newest first, by the id of a stack."""
 
 NESTED: Final = "AWS::CloudFormation::Stack"
 
@@ -68,21 +68,11 @@ class Failure:
         return f"{self.resource} ({self.resource_type}): {self.reason}"
 
 
-def failures(stack_id: str, events_of: EventsOf, seen: frozenset[str] = frozenset()) -> list[Failure]:
-    """Return what failed by itself in a stack and those nested in it, the first first.
-
-    Parameters
-    ----------
-    seen
-        The ids of events from before.
-    """
+def failures(stack_id: str, events_of: EventsOf) -> list[Failure]:
+    """Return what failed by itself in a stack and those nested in it, the first first."""
     found: list[Failure] = []
     nested: set[str] = set()
-    failed = [
-        event
-        for event in events_of(stack_id)
-        if event["EventId"] not in seen and event["ResourceStatus"].endswith("_FAILED")
-    ]
+    failed = [event for event in events_of(stack_id) if event["ResourceStatus"].endswith("_FAILED")]
     for event in reversed(failed):
         reason = event.get("ResourceStatusReason", "")
         physical_id = event.get("PhysicalResourceId", "")
@@ -90,7 +80,7 @@ def failures(stack_id: str, events_of: EventsOf, seen: frozenset[str] = frozense
             continue
         if event["ResourceType"] == NESTED and physical_id:
             nested.add(physical_id)
-            found += failures(physical_id, events_of, seen) or [_failure(event, reason)]
+            found += failures(physical_id, events_of) or [_failure(event, reason)]
         elif not re.search(r"cancelled", reason):  # since another one failed
             found.append(_failure(event, reason))
     return list(dict.fromkeys(found))

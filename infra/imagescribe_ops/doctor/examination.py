@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-DEPLOY: Final = "deploy it again: `sam build && sam deploy`"
+DEPLOY: Final = "deploy it again: `imagescribe deploy`"
 """What mends what only a deployment makes."""
 
 GONE: Final = frozenset(
@@ -47,7 +47,7 @@ def anew(part: str) -> str:
     """Say how to get back what CloudFormation believes to be there."""
     return (
         f"CloudFormation believes that it is there: take {part} and what names it out of the template, "
-        "`sam build && sam deploy`, put it back, and deploy again."
+        "`imagescribe deploy`, put it back, and deploy again."
     )
 
 

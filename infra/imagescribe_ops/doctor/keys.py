@@ -53,7 +53,7 @@ def _of_the_bucket(examination: Examination, kms: Any, given: str) -> Verdict | 
         if found["Arn"] != given and found.get("KeyManager") != "AWS":
             return broken(
                 f"{name} encrypts its objects by {found['Arn']}, which the functions may not use.",
-                f"Deploy with BucketKmsKeyArn={found['Arn']}: `sam build && sam deploy --guided`.",
+                f"Give it as BucketKmsKeyArn: `imagescribe deploy --parameter BucketKmsKeyArn={found['Arn']}`",
             )
     return None
 

@@ -8,7 +8,15 @@ from typing import Final
 from botocore.exceptions import ClientError
 
 REFUSALS: Final = frozenset(
-    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
+    {
+        "403",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "KMS.AccessDeniedException",
+        "KmsAccessDenied",
+        "UnauthorizedOperation",
+    }
 )
 _NAMED = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)")
 
@@ -50,4 +58,8 @@ def missing_permission(error: BaseException | None) -> str:
     if said.get("Code", "") not in REFUSALS:
         return ""
     named = _NAMED.search(said.get("Message", ""))
-    return named[1] if named else ACTIONS.get(error.operation_name, error.operation_name)
+    if named:
+        return named[1]
+    if "kms" in f"{said['Code']} {said.get('Message', '')}".lower():  # the service could not decrypt in our name
+        return "kms:Decrypt"
+    return ACTIONS.get(error.operation_name, error.operation_name)

@@ -215,7 +215,7 @@ def concurrency(examination: Examination) -> Verdict:
             )
         if reserved < wanted:
             return warning(
-                f"{reserved} invocations are reserved for {name}, fewer than MaximumConcurrency ({wanted}).",
+                f"Of {wanted} invocations (MaximumConcurrency), {reserved} may run: no more are reserved for {name}.",
                 f"Reserve more, or none: {unreserve}",
             )
         return well(f"{reserved} invocations are reserved")

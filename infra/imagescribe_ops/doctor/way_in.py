@@ -39,7 +39,7 @@ def bucket(examination: Examination) -> Verdict:
     if found != region:
         return broken(
             f"{name} is in {found}, and the stack in {region}: it hears of no upload there.",
-            f"Deploy a stack in {found}: `sam deploy --guided --region {found}`.",
+            f"Deploy a stack in {found}: `imagescribe deploy --guided`, with --region {found}.",
         )
     return well(f"s3://{name} in {region}")
 

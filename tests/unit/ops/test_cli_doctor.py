@@ -57,7 +57,9 @@ def test_each_link_has_a_line_with_a_sign_and_what_mends_it_below(monkeypatch: p
 
 
 def test_warnings_and_what_is_not_checked_end_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, WELL, ODD, DARK).exit_code == 0
+    result = run(monkeypatch, WELL, ODD, ODD, DARK)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "1 well, 2 warnings, 1 not checked."
 
 
 def test_json_is_a_list_of_all_checks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imagescribe.model.outcomes import Deferred
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
+from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Record, Stale, Status
 from imagescribe.stores.dynamodb import get
 from tests.factories import PROMPT, Clock, make_deletion, make_upload, unique
 from tests.unit.in_memory.dynamodb import InMemoryDynamoDB
@@ -80,6 +80,8 @@ def test_a_new_upload_opens_a_record_with_everything_that_its_event_told(
         "described_at": None,
         "waiting_until": None,
         "rendered_from": None,
+        "labels": None,
+        "annotation": None,
     }
 
 
@@ -317,3 +319,69 @@ def test_once_every_event_came_the_record_is_what_the_newest_made_it(order: list
             describe(catalog, upload, f"of {sequencer}")
     found = record(image)
     assert found.get("prompt") == (None if "4" in deletions else "of 4")
+
+
+# ── Described again ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def again(catalog: Catalog, upload: Upload) -> Upload:
+    """A second event for what is described already."""
+    catalog.open(upload)
+    describe(catalog, upload, "the old prompt")
+    return replace(upload, sequencer=LATER)
+
+
+def test_the_old_prompt_stays_until_there_is_a_new_one(catalog: Catalog, again: Upload, record: Look) -> None:
+    before = record(again)
+    assert catalog.open(again) == Opened()
+    assert catalog.wait(again, Deferred(1793610960.0, "too many calls"), 2)
+    kept = record(again)
+    assert kept == before | {"sequencer": again.sequencer, "attempts": 2, "renewing": True}
+    assert Record.of_item(kept).standing(again) == catalog.open(again) == Opened(2)
+    assert describe(catalog, again, "the new prompt") == "the new prompt"
+    assert record(again)["prompt"] == "the new prompt"
+    assert "renewing" not in record(again)
+    assert isinstance(catalog.open(again), AlreadyFinal)
+    assert describe(catalog, again, "a duplicate's") == "the new prompt"
+
+
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.SKIPPED])
+def test_where_no_new_prompt_comes_the_old_one_stays_with_the_reason(
+    status: Status, catalog: Catalog, again: Upload, record: Look
+) -> None:
+    catalog.open(again)
+    assert not catalog.give_up(again, status, "422: no", 1)
+    kept = record(again)
+    assert (kept["status"], kept["prompt"]) == ("described", "the old prompt")
+    assert kept["error"] == "it could not be described again: 422: no"
+    assert kept["described_day"]
+    assert isinstance(catalog.open(again), AlreadyFinal)
+
+
+def test_a_dead_letter_of_what_is_described_again_goes_on_when_it_comes_back(
+    catalog: Catalog, again: Upload, record: Look
+) -> None:
+    catalog.open(again)
+    assert not catalog.give_up(again, Status.DEAD, "503: no", 8)
+    assert record(again)["prompt"] == "the old prompt"
+    assert catalog.open(again) == Opened(0)
+    describe(catalog, again, "the new prompt")
+    assert (record(again)["prompt"], record(again)["error"]) == ("the new prompt", None)
+
+
+def test_the_prompt_of_another_content_goes_at_once(catalog: Catalog, again: Upload, record: Look) -> None:
+    catalog.open(again)
+    other = replace(again, etag="another", sequencer=f"{LATER}00")
+    assert catalog.open(other) == Opened()
+    assert record(other)["prompt"] is None
+    assert not {"renewing", "described_day"} & record(other).keys()
+
+
+def test_an_event_before_the_one_that_describes_again_is_stale(
+    catalog: Catalog, upload: Upload, again: Upload, record: Look
+) -> None:
+    catalog.open(again)
+    assert isinstance(catalog.open(upload), Stale)
+    assert describe(catalog, upload, "late") == "the old prompt"
+    assert record(upload)["prompt"] == "the old prompt"

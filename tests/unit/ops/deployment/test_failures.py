@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import count
-
 import pytest
 
 from imagescribe_ops.deployment.failures import Event, Failure, advice, failures
 
 STACK, INNER = "arn:stack/outer", "arn:stack/inner"
-_ids = count()
 
 
 def event(name: str, status: str, reason: str = "", *, kind: str = "AWS::SQS::Queue", physical: str = "") -> Event:
     return {
-        "EventId": f"event-{next(_ids)}",
         "LogicalResourceId": name,
         "ResourceType": kind,
         "ResourceStatus": status,
@@ -24,9 +19,9 @@ def event(name: str, status: str, reason: str = "", *, kind: str = "AWS::SQS::Qu
     }
 
 
-def found(seen: Iterable[str] = (), **events: list[Event]) -> list[str]:
+def found(**events: list[Event]) -> list[str]:
     by_stack = {STACK: events["outer"], INNER: events.get("inner", [])}
-    return [str(each) for each in failures(STACK, lambda stack: reversed(by_stack[stack]), frozenset(seen))]
+    return [str(each) for each in failures(STACK, lambda stack: reversed(by_stack[stack]))]
 
 
 def test_what_was_cancelled_since_another_one_failed_is_not_told() -> None:
@@ -53,11 +48,6 @@ def test_a_nested_stack_that_says_nothing_is_told_itself() -> None:
     nested = "AWS::CloudFormation::Stack"
     outer = [event("Observability", "CREATE_FAILED", "no template", kind=nested, physical=INNER)]
     assert found(outer=outer) == [f"Observability ({nested}): no template"]
-
-
-def test_what_failed_before_this_deployment_is_not_told() -> None:
-    old = event("Old", "UPDATE_FAILED", "long ago")
-    assert found([old["EventId"]], outer=[old, event("New", "UPDATE_FAILED", "now")]) == ["New (AWS::SQS::Queue): now"]
 
 
 @pytest.mark.parametrize(

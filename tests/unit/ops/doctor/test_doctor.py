@@ -59,6 +59,8 @@ def test_a_warning_is_built_upon() -> None:
             "events:X",
         ),
         (refused("SomethingNew"), "SomethingNew"),
+        (refused("GetSecretValue", "AccessDeniedException", "Access to KMS is not allowed"), "kms:Decrypt"),
+        (refused("ReceiveMessage", "KMS.AccessDeniedException", ""), "kms:Decrypt"),
     ],
 )
 def test_a_refusal_names_the_permission(error: ClientError, permission: str) -> None:

@@ -118,7 +118,7 @@ def test_a_function_that_is_gone_or_failed_is_told(examined: Make) -> None:
         (None, 10, 0, "warning", "have 10 invocations side by side; this stack takes up to 15"),
         (None, 1000, 950, "warning", "had 950 of 1,000 invocations"),
         (0, 1000, 0, "broken", "is shut off"),
-        (5, 1000, 0, "warning", "5 invocations are reserved"),
+        (5, 1000, 0, "warning", "Of 10 invocations (MaximumConcurrency), 5 may run"),
         (10, 1000, 999, "well", "10 invocations are reserved"),
     ],
 )

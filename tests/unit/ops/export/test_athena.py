@@ -29,10 +29,10 @@ def statements(name: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "time"), [("images.sql", "timestamp"), ("images-jsonl.sql", "string")])
 def test_the_table_has_the_columns_of_the_export_in_their_order(name: str, time: str) -> None:
-    columns = re.findall(r"^  `(\w+)` (\w+)", statements(name)[1], flags=re.MULTILINE)
+    columns = re.findall(r"^  `(\w+)` ([\w<>]+)", statements(name)[1], flags=re.MULTILINE)
+    types = {"labels": "array<string>", **dict.fromkeys(TIMES, time)}
     assert columns == [
-        (each.name, time if each.name in TIMES else "bigint" if each.type == "int" else "string")
-        for each in fields(ImageRecord)
+        (each.name, types.get(each.name, "bigint" if each.type == "int" else "string")) for each in fields(ImageRecord)
     ]
 
 
@@ -41,7 +41,12 @@ def answers(tmp_path: Path) -> list[list[tuple[Any, ...]]]:
     """What the questions are answered with, over two exports: the second of what changed alone."""
     pytest.importorskip("pyarrow", reason=MISSING)
     duckdb = pytest.importorskip("duckdb", reason=MISSING)
-    boat = {"prompt": "A Red boat at dusk", "model": "one", "described_at": "2026-11-02T09:15:04.000Z"}
+    boat: dict[str, Any] = {
+        "prompt": "A Red boat at dusk",
+        "labels": ("boat", "dusk"),
+        "model": "one",
+        "described_at": "2026-11-02T09:15:04.000Z",
+    }
     nothing = {"prompt": "", "model": "", "described_at": "", "status": "rejected", "error": "no"}
     earlier = {"updated_at": "2026-11-02T09:15:04.000Z"}
     first = [
@@ -49,7 +54,13 @@ def answers(tmp_path: Path) -> list[list[tuple[Any, ...]]]:
         make_record("changed.png", **boat, **earlier),
         make_record("refused.png", **nothing, **earlier),
     ]
-    second = [make_record("changed.png", **(boat | {"prompt": "a blue ship"}), updated_at="2026-11-03T00:00:00.000Z")]
+    second = [
+        make_record(
+            "changed.png",
+            **(boat | {"prompt": "a blue ship", "labels": ("ship",)}),
+            updated_at="2026-11-03T00:00:00.000Z",
+        )
+    ]
     for number, records in enumerate((first, second)):
         parquet = Parquet(tmp_path / f"{number}.parquet")
         parquet.write(records)
@@ -63,7 +74,8 @@ def answers(tmp_path: Path) -> list[list[tuple[Any, ...]]]:
 
 
 def test_the_questions_are_answered_by_each_images_newest_record(answers: list[list[tuple[Any, ...]]]) -> None:
-    words, days, without = answers
+    words, days, labels, without = answers
     assert [row[0].rpartition("/")[2] for row in words] == ["boat.png"]
     assert [row[1:] for row in days] == [("one", 2)]
+    assert labels == [("boat", 1), ("dusk", 1), ("ship", 1)]
     assert without == [("rejected", "no", 1)]
