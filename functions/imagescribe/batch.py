@@ -26,9 +26,9 @@ from imagescribe.metrics import Metric
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import ObjectEvent, Upload, parse_body, split_body
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
+from imagescribe.model.record import Opened
 from imagescribe.model.times import iso_utc
 from imagescribe.pipeline import Pipeline
-from imagescribe.stores.catalog import Opened
 from imagescribe.stores.lookup import Lookup
 from imagescribe.throttle import Permit, RetryAt
 

@@ -11,7 +11,8 @@ from imagescribe.job import Job
 from imagescribe.model.announcements import Announcement, DetailType
 from imagescribe.model.events import Deletion, Upload
 from imagescribe.model.outcomes import Deferred, Done, Outcome, Reason
-from imagescribe.stores.catalog import AlreadyFinal, Catalog, Stale, Status
+from imagescribe.model.record import AlreadyFinal, Stale, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.ledger import SAVE_RETRY_SECONDS
 from imagescribe.stores.lookup import Known
 

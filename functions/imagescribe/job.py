@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from imagescribe.model.events import ObjectEvent, Upload
-from imagescribe.stores.catalog import AlreadyFinal, Stale
+from imagescribe.model.record import AlreadyFinal, Stale
 from imagescribe.stores.ledger import content_key
 from imagescribe.stores.lookup import Known
 from imagescribe.throttle import Permit

@@ -35,10 +35,11 @@ from imagescribe.model.answers import (
 from imagescribe.model.backoff import full_jitter
 from imagescribe.model.events import Upload
 from imagescribe.model.outcomes import Dead, Deferred, Done, Outcome, Reason
+from imagescribe.model.record import AlreadyFinal, Opened, Stale, Status
 from imagescribe.model.tags import OurTags, Tagging, TagState, tag_value
 from imagescribe.model.times import milliseconds
 from imagescribe.settings import Settings
-from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Stale, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.ledger import Claimed, ClaimedElsewhere, Ledger
 from imagescribe.throttle import Permit, RetryAt, Throttle, ThrottleBusyError
 

@@ -23,8 +23,9 @@ from imagescribe.model.announcements import Announcement
 from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.outcomes import Deferred
+from imagescribe.model.record import Opened, Status
 from imagescribe.observer import Observer
-from imagescribe.stores.catalog import Catalog, Opened, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.notebook import Notebook, Notes
 from imagescribe.throttle import RetryAt, Throttle
 from imagescribe.throttle.item import State

@@ -11,7 +11,7 @@ from typing import Final
 
 from imagescribe.aws.sqs_batches import send_all
 from imagescribe.model.events import Upload, upload_body
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, readable_errors
 

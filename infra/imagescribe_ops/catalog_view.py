@@ -12,10 +12,10 @@ from datetime import date
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from imagescribe.model.record import Status
 from imagescribe.query.pages import Page, Pages
 from imagescribe.query.reader import BATCH_GET_LIMIT, CatalogReader, StatusCounts
 from imagescribe.query.records import ImageRecord
-from imagescribe.stores.catalog import Status
 from imagescribe.stores.dynamodb import get_all
 from imagescribe_ops.stack import Connection, readable_errors
 

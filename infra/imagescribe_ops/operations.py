@@ -20,8 +20,8 @@ from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import Deletion, Upload, upload_body
 from imagescribe.model.outcomes import Reason
+from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Status
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, get
 from imagescribe.stores.ledger import content_key
 from imagescribe.stores.notebook import Notebook

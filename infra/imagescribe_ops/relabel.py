@@ -20,8 +20,9 @@ from imagescribe.aws.s3 import Objects, error_code
 from imagescribe.aws.vocabulary import Source
 from imagescribe.model.events import Upload
 from imagescribe.model.labels import Vocabulary, VocabularyError
+from imagescribe.model.record import Record, Status
 from imagescribe.model.tags import OurTags, TagState
-from imagescribe.stores.catalog import Catalog, Record, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.errors import NotFoundError, OperationError

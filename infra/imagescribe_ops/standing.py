@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from imagescribe.aws.dead_letters import DeadLetters
+from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Status
 from imagescribe.throttle import Throttle
 from imagescribe.throttle import breaker as breakers
 from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy

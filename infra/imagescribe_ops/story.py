@@ -12,8 +12,8 @@ from imagescribe.aws.s3 import error_code
 from imagescribe.errors import MalformedMessageError
 from imagescribe.model.dead_letter import DeadLetter
 from imagescribe.model.events import parse_body
+from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Status
 from imagescribe.stores.dynamodb import get
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.errors import OperationError

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 from imagescribe.model.events import Upload
 from imagescribe.model.outcomes import Deferred
+from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState, tag_value
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Status
 from imagescribe_ops.local.pictures import samples
 from imagescribe_ops.simulator.picture import describe
 from tests.factories import make_picture, make_upload, unique

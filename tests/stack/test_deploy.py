@@ -139,17 +139,16 @@ class Small:
         self.cloudformation = CloudFormation(stacks.cloud.connection, name, look_seconds=0.5)
         self._s3.create_bucket(Bucket=f"{name}-templates")
 
-    def put(self, name: str, resources: dict[str, Any], **parameters: Any) -> str:
-        body = json.dumps({"Resources": resources, "Parameters": parameters})
+    def put(self, name: str, resources: dict[str, Any]) -> str:
+        body = json.dumps({"Resources": resources})
         self._s3.put_object(Bucket=f"{self._name}-templates", Key=name, Body=body.encode())
         return f"{self._s3.meta.endpoint_url}/{self._name}-templates/{name}"
 
-    def propose(self, resources: dict[str, Any], **parameters: Any) -> Proposal | None:
-        url = self.put("main", resources, **parameters)
-        return self.cloudformation.propose(url, self.cloudformation.standing(), {}, {})
+    def propose(self, resources: dict[str, Any], **tags: str) -> Proposal | None:
+        return self.cloudformation.propose(self.put("main", resources), self.cloudformation.standing(), {}, {}, tags)
 
-    def carry_out(self, resources: dict[str, Any]) -> Proposal:
-        proposal = self.propose(resources)
+    def carry_out(self, resources: dict[str, Any], **tags: str) -> Proposal:
+        proposal = self.propose(resources, **tags)
         assert proposal
         self.cloudformation.carry_out(proposal, lambda _far: None)
         return proposal
@@ -202,6 +201,12 @@ def test_a_queue_that_is_removed_with_all_that_is_in_it_is_a_loss(small: Small) 
 def test_nothing_is_proposed_where_nothing_would_change(small: Small) -> None:
     small.carry_out({"One": queue()})
     assert small.propose({"One": queue()}) is None
+
+
+def test_tags_that_are_not_given_again_stay(small: Small) -> None:
+    small.carry_out({"One": queue()}, team="photos")
+    small.carry_out({"One": queue(DelaySeconds=1)}, cost="a")
+    assert small.cloudformation.standing().tags == {"team": "photos", "cost": "a"}
 
 
 def test_a_new_stack_that_nobody_agreed_to_is_gone(small: Small) -> None:

@@ -13,8 +13,9 @@ from imagescribe.aws.sqs import message_attributes
 from imagescribe.backfill.jobs import Jobs
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.outcomes import Deferred
+from imagescribe.model.record import Opened, Status
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import Catalog, Opened, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe.stores.ledger import Ledger, content_key
 from imagescribe.stores.notebook import Notebook, Notes

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from imagescribe.model.listing import Listed
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 
 
 class Only(StrEnum):

@@ -17,13 +17,13 @@ from heapq import merge
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
+from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
 from imagescribe.query import cursors
 from imagescribe.query.cursors import Position
 from imagescribe.query.errors import QueryError
 from imagescribe.query.reader import BATCH_GET_LIMIT
 from imagescribe.query.records import ImageRecord
-from imagescribe.stores.catalog import Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta
 
+from imagescribe.model.record import Status
 from imagescribe.query.cursors import MAX_LENGTH
 from imagescribe.query.errors import QueryError
 from imagescribe.query.grammar import MAX_QUERY_CHARACTERS
-from imagescribe.stores.catalog import Status
 
 MAX_LIMIT: Final = 100
 

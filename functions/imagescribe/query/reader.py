@@ -21,10 +21,10 @@ from itertools import batched
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
+from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc, milliseconds
 from imagescribe.query.errors import BusyError
 from imagescribe.query.records import Entry, ImageRecord
-from imagescribe.stores.catalog import Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
+from imagescribe.model.record import Status
 from imagescribe.model.times import milliseconds
 from imagescribe.query.index_file import Document
-from imagescribe.stores.catalog import Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.log import logger
+from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
 from imagescribe.query import cursors
 from imagescribe.query.grammar import Query, Term
@@ -26,7 +27,6 @@ from imagescribe.query.index import MAX_WORDS_OF_PREFIXES, FreshIndex, Range, Sn
 from imagescribe.query.index_file import Document
 from imagescribe.query.records import Entry, ImageRecord
 from imagescribe.query.words import matches
-from imagescribe.stores.catalog import Status
 
 if TYPE_CHECKING:
     from imagescribe.query.reader import CatalogReader

@@ -13,11 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Final
 
+from imagescribe.model.record import Opened, Record, Stale, Standing, Status
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if, update_if
-from imagescribe.stores.record import AlreadyFinal, Opened, Record, Stale, Standing, Status
-
-__all__ = ["AlreadyFinal", "Catalog", "Opened", "Record", "Stale", "Standing", "Status"]
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from imagescribe.model.events import ObjectEvent, Upload
     from imagescribe.model.outcomes import Deferred
     from imagescribe.model.tags import TagState
+
 
 _OF_AN_OUTCOME: Final = (
     *("prompt", "model", "rendered_from", "labels", "tags", "annotation"),

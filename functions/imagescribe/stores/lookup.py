@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from imagescribe.model.answers import Description
 from imagescribe.model.events import Upload
+from imagescribe.model.record import Record, Standing
 from imagescribe.stores import ledger
-from imagescribe.stores.catalog import Record, Standing
 from imagescribe.stores.dynamodb import get_all
 from imagescribe.stores.ledger import ClaimedElsewhere, content_key
 

@@ -21,7 +21,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `model` string,
   `rendered_from` string,
   `labels` array<string>,
-  `annotation` string
+  `annotation` string,
+  `job` string
 )
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
 LOCATION 's3://BUCKET/imagescribe/images/';

@@ -21,7 +21,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS imagescribe.images (
   `model` string,
   `rendered_from` string,
   `labels` array<string>,
-  `annotation` string
+  `annotation` string,
+  `job` string
 )
 STORED AS PARQUET
 LOCATION 's3://BUCKET/imagescribe/images/';

@@ -19,9 +19,10 @@ from typing import Final
 from imagescribe.aws.sqs_batches import NotSentError, send_all
 from imagescribe.model.events import Deletion, upload_body
 from imagescribe.model.listing import Listed, made_upload
+from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState, tag_value
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Catalog, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe_ops.audit.bucket import BucketView
 from imagescribe_ops.audit.merge import merge_join
 from imagescribe_ops.audit.report import AuditReport

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.audit.verdicts import WRONG, Verdict
 from imagescribe_ops.catalog_view import ImageRecord
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from imagescribe.model.listing import Listed
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import UNFINISHED, ImageRecord
 
 

@@ -19,7 +19,7 @@ from imagescribe.backfill.selection import Recorded, Selection
 from imagescribe.backfill.sources import Source
 from imagescribe.model.kinds import image_type
 from imagescribe.model.listing import Listed
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.backfill.distinct import DistinctCounter, Sample
 from imagescribe_ops.errors import OperationError
 

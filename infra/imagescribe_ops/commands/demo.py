@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.commands.base import (
     HERE,
     LATENCY_SECONDS,

@@ -47,6 +47,10 @@ def deploy(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A parameter of the template; may be given several times."),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A tag of all that is made; may be given several times."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Deploy without asking.")] = False,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="With --yes: even where something that holds data is replaced.")
@@ -63,8 +67,8 @@ def deploy(
     """Deploy the stack to AWS, or bring one that runs to this version and these parameters.
 
     Builds the functions, shows what would change in plain words, and asks. A parameter that is not given keeps the
-    value that the stack has; a new stack takes the template's. With `--json`, and nobody to ask, the changes alone are
-    printed, unless `--yes` carries them out.
+    value that the stack has, and so does a tag; a new stack takes the template's. With `--json`, and nobody to ask, the
+    changes alone are printed, unless `--yes` carries them out.
 
     Examples: `imagescribe deploy --guided` · `imagescribe deploy --parameter DailyBudgetUsd=50` ·
     `imagescribe deploy --yes --region eu-central-1`
@@ -75,6 +79,7 @@ def deploy(
         given = read_pairs(parameter or [], definitions)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--parameter") from None
+    tags = _tags(tag or [])
     if guided and not sys.stdin.isatty():
         raise typer.BadParameter("needs a terminal; give each by --parameter instead", param_hint="--guided")
     with told(options) as steps, TemporaryDirectory(prefix="imagescribe-deploy-") as directory:
@@ -101,7 +106,7 @@ def deploy(
             cloudformation.delete(steps.show)
             standing = Standing()
         steps.begin("Asking CloudFormation what would change")
-        proposal = cloudformation.propose(url, standing, given, values)
+        proposal = cloudformation.propose(url, standing, given, values, tags)
         steps.end()
         if proposal and not as_json:
             _show(proposal, stack, connection)
@@ -110,6 +115,16 @@ def deploy(
             _carry_out(cloudformation, proposal, stack, steps)
         after = cloudformation.standing() if agreed or not proposal else standing
     _tell(options, proposal, after, deployed=bool(proposal and agreed))
+
+
+def _tags(pairs: list[str]) -> dict[str, str]:
+    tags = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--tag")
+        tags[name] = value
+    return tags
 
 
 def _agreed(
@@ -207,6 +222,7 @@ def _next_steps(options: StackOptions, standing: Standing, *, is_new: bool) -> N
     under = f" --prefix {shlex.quote(prefix)}" if prefix else ""
     lines = [
         ("the describe endpoint's API key, read from a prompt", f"key set{own}") if is_new else None,
+        ("whether every link of the chain holds", f"doctor{own}") if is_new else None,
         ("describe an image, and see its prompt", f"upload{own} --wait{under} holiday.jpg"),
         ("the same later", f"get{own} {shlex.quote(f's3://{bucket}/{prefix}holiday.jpg')}"),
         ("what was in the bucket before", f"backfill{own}") if existing else None,

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.base import READ, StackOptions, app, complain, on_stack, program, utf8
 from imagescribe_ops.display import Steps, cut, print_json, safe

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.base import (
     HERE,

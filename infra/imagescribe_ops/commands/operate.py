@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from imagescribe.model.outcomes import Reason
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops.commands.base import (
     OPERATE,
@@ -117,10 +117,11 @@ def redrive(
         DeadReason, typer.Option("--reason", case_sensitive=False, help="Only dead letters of this reason.")
     ] = DeadReason.ALL,
 ) -> None:
-    """Send dead letters back, those of a backfill behind the uploads. Nothing is paid twice: an answer that was paid for is kept.
+    """Send dead letters back, those of a backfill behind the uploads.
 
-    Those of the reasons transient, aws and crash come back by themselves three times. This is for after that, when they
-    may come back three times again, and for the others once what was wrong is mended.
+    Nothing is paid twice: an answer that was paid for is kept. Those of the reasons transient, aws and crash come back
+    by themselves three times. This is for after that, when they may come back three times again, and for the others
+    once what was wrong is mended.
 
     Example: `imagescribe redrive --reason transient`
     """

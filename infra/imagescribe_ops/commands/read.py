@@ -16,8 +16,8 @@ from rich.text import Text
 
 from imagescribe.aws.s3 import Objects
 from imagescribe.model.events import Deletion
+from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
 from imagescribe_ops.commands.base import (
     READ,

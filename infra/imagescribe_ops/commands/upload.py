@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import ImageRecord
 from imagescribe_ops.commands.base import READ, StackOptions, TimeoutOption, app, on_stack, utf8
 from imagescribe_ops.commands.waiting import wait_for

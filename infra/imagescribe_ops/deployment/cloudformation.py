@@ -89,10 +89,16 @@ class CloudFormation:
             status,
             {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])},
             {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+            {each["Key"]: each["Value"] for each in found.get("Tags", [])},
         )
 
     def propose(
-        self, template_url: str, standing: Standing, given: Mapping[str, str], defaults: Mapping[str, str]
+        self,
+        template_url: str,
+        standing: Standing,
+        given: Mapping[str, str],
+        defaults: Mapping[str, str],
+        tags: Mapping[str, str] | None = None,
     ) -> Proposal | None:
         """Ask for a change set and wait for it; None where nothing would change.
 
@@ -102,6 +108,8 @@ class CloudFormation:
             Parameters that get a value; of the others an existing stack keeps its own.
         defaults
             All parameters of the template with the values that they have otherwise.
+        tags
+            Of the stack, besides those that it has.
 
         Raises
         ------
@@ -121,6 +129,7 @@ class CloudFormation:
                     ChangeSetType="UPDATE" if standing.exists else "CREATE",
                     TemplateURL=template_url,
                     Parameters=parameters,
+                    Tags=[{"Key": name, "Value": value} for name, value in ({**standing.tags, **(tags or {})}).items()],
                     Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
                 )
             except ClientError as error:

@@ -26,11 +26,14 @@ class Standing:
         What it was deployed with.
     outputs
         Where its parts are.
+    tags
+        Its own, which all that it makes has.
     """
 
     status: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import UNFINISHED, CatalogView, ImageRecord
 from imagescribe_ops.display import Steps, cut
 from imagescribe_ops.doctor.examination import Examination

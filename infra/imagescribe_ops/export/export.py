@@ -14,7 +14,7 @@ from hashlib import sha256
 from itertools import batched
 from typing import Protocol, Self
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import shielded

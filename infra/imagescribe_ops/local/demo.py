@@ -10,7 +10,7 @@ from hashlib import file_digest, sha256
 
 from botocore.exceptions import ClientError
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.following import until_final
 from imagescribe_ops.local.pictures import LeftOut, Picture

@@ -13,7 +13,7 @@ from imagescribe.backfill.jobs import Job, Phase
 from imagescribe.backfill.selection import Selection
 from imagescribe.model.events import Upload, upload_body
 from imagescribe.model.outcomes import Deferred
-from imagescribe.stores.catalog import Opened, Status
+from imagescribe.model.record import Opened, Status
 from imagescribe.stores.dynamodb import get
 from tests.factories import make_upload, sqs_record
 from tests.unit.stack_in_moto import StackInMoto, make_stack

@@ -16,8 +16,8 @@ from imagescribe.backfill.jobs import Job, Phase
 from imagescribe.backfill.lister import Lister
 from imagescribe.backfill.selection import Only, Selection
 from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.record import Opened, Status
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import Opened, Status
 from imagescribe.stores.ledger import Ledger
 from tests.factories import make_description
 from tests.unit.stack_in_moto import StackInMoto, make_stack

@@ -8,7 +8,7 @@ import pytest
 
 from imagescribe.backfill.selection import Only, Recorded, Selection
 from imagescribe.model.listing import Listed
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 
 LISTED = Listed("cat.png", "e1", 100, "2026-11-20T12:00:00.000Z")
 RECORDS = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.stack import Connection
 from tests.unit.conftest import REGION, make_table

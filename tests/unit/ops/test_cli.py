@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops import stack
 from imagescribe_ops.commands import demo as cli_demo
 from imagescribe_ops.commands.main import app

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.commands.main import app
 from tests.unit.stack_in_moto import StackInMoto
 

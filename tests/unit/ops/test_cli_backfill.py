@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from imagescribe.backfill.jobs import Job, Phase
 from imagescribe.backfill.selection import Selection
+from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Status
 from imagescribe_ops import stack
 from imagescribe_ops.backfill import estimate as module
 from imagescribe_ops.backfill.backfills import Backfills

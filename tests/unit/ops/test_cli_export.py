@@ -19,7 +19,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops import stack
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.main import app

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
 from imagescribe.query import pages
-from imagescribe.stores.catalog import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import following
 from imagescribe_ops.commands import waiting

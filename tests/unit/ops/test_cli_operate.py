@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from imagescribe.aws.mappings import Mappings
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import operations, stack, standing
 from imagescribe_ops.commands import key as cli_key

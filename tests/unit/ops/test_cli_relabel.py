@@ -12,8 +12,9 @@ from typer.testing import CliRunner, Result
 from imagescribe.aws.s3 import Objects
 from imagescribe.model.events import Upload
 from imagescribe.model.labels import Vocabulary
+from imagescribe.model.record import Opened, Status
 from imagescribe.model.tags import OurTags, TagState, tag_value
-from imagescribe.stores.catalog import Catalog, Opened, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe_ops.commands.main import app
 from tests.unit.stack_in_moto import StackInMoto

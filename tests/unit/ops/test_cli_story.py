@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagescribe.model.events import parse_body, upload_body
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import call_back
 from imagescribe_ops.commands.main import app

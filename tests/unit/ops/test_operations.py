@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from imagescribe.aws.dead_letters import Redriven
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.outcomes import Reason
+from imagescribe.model.record import Opened, Stale, Status
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Opened, Stale, Status
 from imagescribe.stores.ledger import Ledger
 from imagescribe.throttle.breaker import UNTIL_CLOSED, Breaker, OpenedBy
 from imagescribe_ops import operations as module

@@ -12,6 +12,7 @@ import pytest
 
 from imagescribe.aws.imaging import Imaging
 from imagescribe.model.events import Upload
+from imagescribe.model.record import Opened
 from imagescribe.model.tags import TagState
 from imagescribe.query.grammar import parse
 from imagescribe.query.index import Range
@@ -21,7 +22,7 @@ from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
 from imagescribe.query.snapshot_job import SnapshotJob
-from imagescribe.stores.catalog import Catalog, Opened
+from imagescribe.stores.catalog import Catalog
 from tests.factories import Clock, make_deletion, make_upload, stand_in
 from tests.unit.conftest import REGION, make_bucket, make_table
 from tests.unit.imaging_in_process import DERIVED_BUCKET, ImagingInProcess

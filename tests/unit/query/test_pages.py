@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
 from imagescribe.query import cursors, pages
 from imagescribe.query.errors import BusyError, QueryError
-from imagescribe.stores.catalog import Status
 from tests.factories import Clock
 from tests.unit.query.conftest import BUCKET, Library, make_library
 

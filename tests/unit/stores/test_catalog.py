@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagescribe.model.outcomes import Deferred
+from imagescribe.model.record import AlreadyFinal, Opened, Record, Stale, Status
 from imagescribe.model.tags import TagState
-from imagescribe.stores.catalog import AlreadyFinal, Catalog, Opened, Record, Stale, Status
+from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from tests.factories import PROMPT, Clock, make_deletion, make_upload, unique
 from tests.unit.in_memory.dynamodb import InMemoryDynamoDB

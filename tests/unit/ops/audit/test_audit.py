@@ -13,8 +13,8 @@ import pytest
 from imagescribe.aws.sqs_batches import NotSentError
 from imagescribe.model.events import Upload, parse_body
 from imagescribe.model.listing import Listed
+from imagescribe.model.record import AlreadyFinal, Opened, Stale, Status
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import AlreadyFinal, Opened, Stale, Status
 from imagescribe_ops.audit import audit as module
 from imagescribe_ops.audit import report as reports
 from imagescribe_ops.audit.audit import Audit, TagCheck, described_prefix

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagescribe.model.listing import Listed, sequencer_after
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.audit.verdicts import Verdict, judge
 from imagescribe_ops.catalog_view import ImageRecord
 

@@ -41,12 +41,15 @@ class Played:
     changes: list[Change] | None = field(default_factory=lambda: [HARMLESS])
     done: list[str] = field(default_factory=list)
     given: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self) -> Standing:
         return self.now
 
-    def propose(self, _url: str, standing: Standing, given: Mapping[str, str], _defaults: object) -> Proposal | None:
-        self.given = dict(given)
+    def propose(
+        self, _url: str, standing: Standing, given: Mapping[str, str], _defaults: object, tags: Mapping[str, str]
+    ) -> Proposal | None:
+        self.given, self.tags = dict(given), dict(tags)
         if self.changes is None:
             return None
         return Proposal("set", STACK_ID, not standing.exists, Changes(self.changes, {"KeyPrefix": ("a/", "")}))
@@ -138,6 +141,12 @@ def test_the_functions_are_built_for_what_the_stack_runs_on(played: Played) -> N
     assert run("deploy", "--yes").exit_code == 0
     assert played.done == ["built for x86_64", "carried out"]
     assert played.given == {}
+
+
+def test_tags_of_the_stack_are_read_as_pairs(played: Played) -> None:
+    assert run("deploy", "--yes", "--tag", "team=photos", "--tag", "cost=a=b").exit_code == 0
+    assert played.tags == {"team": "photos", "cost": "a=b"}
+    assert "is not NAME=VALUE" in run("deploy", "--yes", "--tag", "team").stderr
 
 
 def test_nothing_is_deployed_where_there_is_nobody_to_ask(played: Played) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import ImageRecord
 from imagescribe_ops.display import Steps
 from imagescribe_ops.doctor import trial

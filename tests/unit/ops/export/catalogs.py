@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from imagescribe.model.record import Status
 from imagescribe.query.reader import CatalogReader
-from imagescribe.stores.catalog import Status
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.stack import Connection
 from tests.factories import stand_in

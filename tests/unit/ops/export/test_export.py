@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagescribe.stores.catalog import Status
+from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import ImageRecord
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.export.export import CHUNK, Cursor, Export, Query

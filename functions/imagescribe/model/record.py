@@ -1,4 +1,4 @@
-"""A record of the catalog: its status, and how an upload stands by it. Pure."""
+"""An image's record in the catalog, and how an upload stands by it."""
 
 from __future__ import annotations
 
