@@ -14,13 +14,11 @@ from dataclasses import dataclass, field, replace
 
 from imagescribe.aws.dead_letters import DeadLetters, NotDeletedError, Redriven
 from imagescribe.aws.mappings import LONG_PAUSE_SECONDS, Mappings
-from imagescribe.aws.s3 import ObjectHead, Objects
+from imagescribe.aws.s3 import Objects
 from imagescribe.aws.sqs_batches import send_all
-from imagescribe.errors import MalformedMessageError
 from imagescribe.model.answers import PRICE_USD
 from imagescribe.model.dead_letter import DeadLetter
-from imagescribe.model.events import Deletion, Upload, parse_body, upload_body
-from imagescribe.model.listing import sequencer_after
+from imagescribe.model.events import Deletion, Upload, upload_body
 from imagescribe.model.outcomes import Reason
 from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
@@ -35,6 +33,7 @@ from imagescribe_ops.call_back import call_back
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
+from imagescribe_ops.retries import is_superseded_by, upload_again
 from imagescribe_ops.stack import Connection, StackOutputs, read_deployed, readable_errors
 from imagescribe_ops.standing import Intake, StackStatus, read_intake, read_status
 
@@ -144,14 +143,14 @@ class Operations:
         with readable_errors(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             heads = pool.map(lambda each: objects.head(Deletion(each.bucket, each.key, "", "")), records)
             uploads = [
-                _again(record.bucket, record.key, head, record, record.uploaded_at)
+                upload_again(record.bucket, record.key, head, record, record.uploaded_at)
                 for record, head in zip(records, heads, strict=True)
                 if head is not None
             ]
             bodies = [upload_body(upload, "imagescribe.retry") for upload in uploads]
             sent = send_all(self.connection.sqs(), self.outputs.upload_queue_url, bodies)
             with _reported_if_not_deleted():
-                self._dead_letters().discard(_is_superseded_by(uploads), MAX_DEAD_LETTERS_REDRIVEN)
+                self._dead_letters().discard(is_superseded_by(uploads), MAX_DEAD_LETTERS_REDRIVEN)
         return sent
 
     def call_back(self) -> int:
@@ -201,14 +200,14 @@ class Operations:
                     if self.price_usd
                     else "--force describes it again, which is free.",
                 )
-            upload = _again(bucket, key, found, record, record.uploaded_at if record else iso_utc(self.clock()))
+            upload = upload_again(bucket, key, found, record, record.uploaded_at if record else iso_utc(self.clock()))
             pays_again = force and self._forget_payment(upload)
             reads_again = not pays_again and self._is_paid(upload)
             self.connection.sqs().send_message(
                 QueueUrl=self.outputs.upload_queue_url, MessageBody=upload_body(upload, "imagescribe.retry")
             )
             with _reported_if_not_deleted():
-                self._dead_letters().discard(_is_superseded_by([upload]), MAX_DEAD_LETTERS_REDRIVEN)
+                self._dead_letters().discard(is_superseded_by([upload]), MAX_DEAD_LETTERS_REDRIVEN)
         return Retried(image, pays_again, reads_again)
 
     def status(self) -> StackStatus:
@@ -298,23 +297,3 @@ def _reported_if_not_deleted() -> Iterator[None]:
         raise OperationError(
             f"Not all is done: {error}.", "Run it again. What comes twice by it is not paid for twice."
         ) from error
-
-
-def _again(bucket: str, key: str, head: ObjectHead, record: ImageRecord | None, uploaded_at: str) -> Upload:
-    """Return the upload that a retry tells of."""
-    sequencer = sequencer_after(record.sequencer if record else None)
-    return Upload(bucket, key, head.version_id, head.etag, head.size, sequencer, uploaded_at)
-
-
-def _is_superseded_by(retried: Sequence[Upload]) -> Callable[[DeadLetter], bool]:
-    """Return a test for dead letters that tell of these images alone, save one that the retry itself has come to."""
-    sequencers = {upload.image: upload.sequencer for upload in retried}
-
-    def is_superseded(dead_letter: DeadLetter) -> bool:
-        try:
-            events = parse_body(dead_letter.body)
-        except MalformedMessageError:
-            return False
-        return bool(events) and all(sequencers.get(event.image, event.sequencer) != event.sequencer for event in events)
-
-    return is_superseded

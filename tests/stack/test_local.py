@@ -81,7 +81,7 @@ def test_what_was_there_before_local_is_found_by_the_audit_and_described_by_a_ba
         assert answer(audit)["verdicts"] == {"missing": pictures}
 
         estimate = answer(backfill)["estimate"]
-        assert (estimate["objects"], estimate["pays"]) == (pictures, pictures)
+        assert (estimate["objects"], estimate["pays"], estimate["usd"]) == (pictures, pictures, 0)
         assert answer(backfill, "--yes")["job"]["sent"] == 0
         ends_at = time.monotonic() + SECONDS
         while (said := answer(audit, "--tags", "all"))["verdicts"] != {"well": pictures}:

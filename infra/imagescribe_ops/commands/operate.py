@@ -117,10 +117,11 @@ def redrive(
         DeadReason, typer.Option("--reason", case_sensitive=False, help="Only dead letters of this reason.")
     ] = DeadReason.ALL,
 ) -> None:
-    """Send dead letters back to the upload queue. Nothing is paid twice: an answer that was paid for is kept.
+    """Send dead letters back, those of a backfill behind the uploads.
 
-    Those of the reasons transient, aws and crash come back by themselves three times. This is for after that, when they
-    may come back three times again, and for the others once what was wrong is mended.
+    Nothing is paid twice: an answer that was paid for is kept. Those of the reasons transient, aws and crash come back
+    by themselves three times. This is for after that, when they may come back three times again, and for the others
+    once what was wrong is mended.
 
     Example: `imagescribe redrive --reason transient`
     """
