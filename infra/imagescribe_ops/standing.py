@@ -73,6 +73,7 @@ class StackStatus:
     """
 
     uploads: QueueDepth
+    backfill: QueueDepth
     dead_letters: QueueDepth
     dead_letters_by_reason: dict[str, int]
     images: StatusCounts
@@ -86,7 +87,7 @@ def read_status(
     connection: Connection, outputs: StackOutputs, dead_letters: DeadLetters, intake: Intake, now: float
 ) -> StackStatus:
     """Read the queues and the catalog."""
-    uploads = QueueDepth.read(connection, outputs.upload_queue_url)
+    uploads, backfill = QueueDepth.read(connection, outputs.upload_queue_url), backfill_depth(connection, outputs)
     dead = QueueDepth.read(connection, outputs.dead_letter_queue_url)
     letters = dead_letters.read(MAX_DEAD_LETTERS_COUNTED) if dead.visible else []
     reasons = Counter(letter.reason for letter in letters)
@@ -95,14 +96,21 @@ def read_status(
     told = [record.waiting_until for record in waiting.records]
     return StackStatus(
         uploads=uploads,
+        backfill=backfill,
         dead_letters=dead,
         dead_letters_by_reason={str(reason): count for reason, count in reasons.items()},
         images=catalog.count(),
         oldest_waiting_at=catalog.oldest_unfinished(),
         last_back_at=max((until for until in told if until > iso_utc(now)), default=""),
         intake=intake,
-        why=why_nothing_happens(uploads, dead, intake),
+        why=why_nothing_happens(uploads, backfill, dead, intake),
     )
+
+
+def backfill_depth(connection: Connection, outputs: StackOutputs) -> QueueDepth:
+    """Return how many messages the backfill queue holds; none where the stack has no such queue."""
+    url = outputs.backfill_queue_url
+    return QueueDepth.read(connection, url) if url else QueueDepth(0, 0, 0)
 
 
 def read_intake(
@@ -149,7 +157,7 @@ def queued_sentence(depth: QueueDepth, intake: Intake) -> str:
     )
 
 
-def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
+def why_nothing_happens(uploads: QueueDepth, backfill: QueueDepth, dead_letters: QueueDepth, intake: Intake) -> str:
     """Answer "why is nothing happening?" in one sentence."""
     if intake.paused_by:
         return pause_sentence(intake)
@@ -161,12 +169,15 @@ def why_nothing_happens(uploads: QueueDepth, dead_letters: QueueDepth, intake: I
             "Nothing is received: the event source mapping is disabled. After a pause it is enabled within a minute; "
             "`imagescribe resume` enables it now."
         )
-    if uploads.total and intake.failures:
+    if (uploads.total or backfill.total) and intake.failures:
         calls = "the last call failed" if intake.failures == 1 else f"the last {intake.failures} calls failed"
         return f"The endpoint fails: {calls}. Images wait and are tried again."
     if uploads.total:
         messages = "1 message waits or is" if uploads.total == 1 else f"{uploads.total} messages wait or are"
         return f"{messages} in work, at up to {intake.requests_per_minute:g} calls a minute."
+    if backfill.total:
+        messages = "1 message" if backfill.total == 1 else f"{backfill.total} messages"
+        return f"No upload waits; {messages} of a backfill, at up to {intake.requests_per_minute:g} calls a minute."
     if dead_letters.total:
         dead = "1 dead letter is" if dead_letters.total == 1 else f"{dead_letters.total} dead letters are"
         return f"Nothing waits, but {dead} left: see `imagescribe list --status dead` and `imagescribe redrive`."

@@ -19,7 +19,7 @@ from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack, 
 from imagescribe_ops.display import duration, print_json, print_record, shown
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.stack import QueueDepth, read_outputs
-from imagescribe_ops.standing import Intake, StackStatus, why_nothing_happens
+from imagescribe_ops.standing import Intake, StackStatus, backfill_depth, why_nothing_happens
 
 WATCH_SECONDS = 2.0
 RATE_SECONDS = 60.0
@@ -65,6 +65,7 @@ def _as_json(standing: StackStatus, stack: str, outputs: dict[str, str]) -> dict
         "outputs": outputs,
         "queues": {
             "upload": asdict(standing.uploads),
+            "backfill": asdict(standing.backfill),
             "dead_letter": asdict(standing.dead_letters) | {"by_reason": standing.dead_letters_by_reason},
         },
         "images": {str(name): count for name, count in standing.images.counts.items()},
@@ -90,6 +91,7 @@ def _rows(options: StackOptions, standing: StackStatus) -> list[tuple[str, str |
         ("oldest waiting", standing.oldest_waiting_at and f"uploaded {standing.oldest_waiting_at}"),
         ("told to wait", standing.last_back_at and f"the last one comes back at {standing.last_back_at}"),
         ("upload queue", _depth_text(standing.uploads)),
+        ("backfill queue", _depth_text(standing.backfill) if standing.backfill.total else ""),
         ("dead letters", shown(_depth_text(standing.dead_letters), "red" if standing.dead_letters.total else "")),
         ("by reason", reasons),
         ("rate", f"{intake.requests_per_minute:g} calls a minute"),
@@ -121,12 +123,13 @@ def _watch(options: StackOptions, operations: Operations) -> None:
         while True:
             intake = operations.intake()
             uploads = QueueDepth.read(operations.connection, operations.outputs.upload_queue_url)
+            backfill = backfill_depth(operations.connection, operations.outputs)
             dead = QueueDepth.read(operations.connection, operations.outputs.dead_letter_queue_url)
             spent.append((time.monotonic(), intake.spent_today_usd))
             while spent[-1][0] - spent[0][0] > RATE_SECONDS:
                 spent.popleft()
             figures = _figures(intake, uploads, dead, calls_a_minute(list(spent), operations.price_usd))
-            why, at = why_nothing_happens(uploads, dead, intake), iso_utc(time.time())
+            why, at = why_nothing_happens(uploads, backfill, dead, intake), iso_utc(time.time())
             if options.as_json:
                 print_json({"at": at, "why": why} | figures)
             elif sys.stdout.isatty():

@@ -37,7 +37,7 @@ from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.gallery.pictures import NoPreviewError, Pictures, Stored
 from imagescribe_ops.query_client import QueryClient, read_answer
 from imagescribe_ops.stack import QueueDepth, readable_errors
-from imagescribe_ops.standing import why_nothing_happens
+from imagescribe_ops.standing import backfill_depth, why_nothing_happens
 
 if TYPE_CHECKING:
     from imagescribe_ops.operations import Operations
@@ -137,11 +137,12 @@ class Routes:
     def _standing(self, _request: Request) -> Response:
         connection, outputs = self._operations.connection, self._outputs
         uploads = QueueDepth.read(connection, outputs.upload_queue_url)
+        backfill = backfill_depth(connection, outputs)
         dead_letters = QueueDepth.read(connection, outputs.dead_letter_queue_url)
         intake = self._operations.intake()
         return JSONResponse(
             {
-                "why": why_nothing_happens(uploads, dead_letters, intake),
+                "why": why_nothing_happens(uploads, backfill, dead_letters, intake),
                 "paused": bool(intake.paused_by),
                 "price_usd": float(self._operations.parameters.get("PricePerCallUsd", PRICE_USD)),
                 "bucket": outputs.bucket_name,

@@ -145,8 +145,9 @@ EMPTY = QueueDepth(0, 0, 0)
 INTAKE = Intake("", "", "", 60.0, 0, 0.0, 0.0, [MappingState("uuid", "Enabled")])
 
 
-def why(uploads: int = 0, dead: int = 0, **intake: Any) -> str:
-    return why_nothing_happens(QueueDepth(0, uploads, 0), QueueDepth(dead, 0, 0), replace(INTAKE, **intake))
+def why(uploads: int = 0, backfill: int = 0, dead: int = 0, **intake: Any) -> str:
+    queues = (QueueDepth(0, uploads, 0), QueueDepth(backfill, 0, 0), QueueDepth(dead, 0, 0))
+    return why_nothing_happens(*queues, replace(INTAKE, **intake))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,11 @@ def why(uploads: int = 0, dead: int = 0, **intake: Any) -> str:
             {"dead": 2, "failures": 1},
             "Nothing waits, but 2 dead letters are left: see `imagescribe list --status dead` and "
             "`imagescribe redrive`.",
+        ),
+        ({"backfill": 7, "dead": 1}, "No upload waits; 7 messages of a backfill, at up to 60 calls a minute."),
+        (
+            {"backfill": 7, "failures": 2},
+            "The endpoint fails: the last 2 calls failed. Images wait and are tried again.",
         ),
         ({"failures": 1}, "Nothing waits: every upload has come to its end."),
         ({}, "Nothing waits: every upload has come to its end."),
