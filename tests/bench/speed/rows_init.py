@@ -57,6 +57,7 @@ SETTINGS: Final = {
     "MAX_ATTEMPTS": "8",
     "RETRY_BASE_SECONDS": "4",
     "MAX_IMAGE_BYTES": "10485760",
+    "RENDITIONS": "needed",
     "PROMPT_TAG_KEY": "prompt",
     "MAX_REQUESTS_PER_MINUTE": "0",
     "DAILY_BUDGET_USD": "0",
@@ -64,6 +65,10 @@ SETTINGS: Final = {
     "BACKFILL_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/backfill",
     "JOBS_TABLE": "jobs",
     "IMAGING_FUNCTION": "imaging",
+    "BUCKET": "pictures",
+    "LABELS": "",
+    "LABELS_KEY": "",
+    "WRITE_ANNOTATION": "false",
 }
 
 

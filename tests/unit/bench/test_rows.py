@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from tests import sam_template
 from tests.bench.faults import __main__ as faults
 from tests.bench.faults.rows import ROWS as FAULTS
 from tests.bench.speed import __main__ as speed
+from tests.bench.speed.rows_init import SETTINGS
 
 type Main = Callable[[Sequence[str]], int]
 
@@ -39,3 +41,10 @@ def test_rows_are_listed_with_what_they_do(main: Main, rows: Sequence[str], caps
     told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert told.keys() >= set(rows)
     assert all(told.values())
+
+
+def test_the_function_whose_start_is_timed_has_what_the_template_tells_it() -> None:
+    told = sam_template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    told |= sam_template.resources("AWS::Serverless::Function")["DescribeFunction"]["Environment"]["Variables"]
+    names = {name.removeprefix("IMAGESCRIBE_") for name in told if name.startswith("IMAGESCRIBE_")}
+    assert names <= SETTINGS.keys()
