@@ -56,11 +56,12 @@ def run(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         yield lambda *arguments: CliRunner().invoke(app, ["search", *arguments])
 
 
-def describe(library: StackInMoto, key: str, prompt: str) -> None:
+def describe(library: StackInMoto, key: str, prompt: str, *labels: str) -> None:
     library.clock.sleep(1)
     upload = library.put(key, sequencer=f"{unique('0'):0>20}")
     library.catalog.open(upload)
-    library.catalog.describe(upload, "2026-11-02T09:15:04.000Z", prompt, TagState.WRITTEN, 0)
+    at = "2026-11-02T09:15:04.000Z"
+    library.catalog.describe(upload, at, prompt, TagState.WRITTEN, 0, labels=frozenset(labels))
 
 
 def test_what_is_found_is_a_line_each_newest_first(library: StackInMoto, run: Run) -> None:
@@ -93,6 +94,15 @@ def test_as_json_it_is_what_the_function_answers_page_by_page(library: StackInMo
     assert f"--after {first['after']}" in run("boat", "--limit", "2", "--prefix", "a/").stderr
     assert json.loads(run("boat", "--json", "--until", "2026-11-01").stdout)["images"] == []
     assert len(json.loads(run("boat", "--json", "--best").stdout)["images"]) == 3
+
+
+def test_by_label_only_what_has_it_is_found(library: StackInMoto, run: Run) -> None:
+    describe(library, "1.png", "a red boat", "boat")
+    describe(library, "2.png", "a red house")
+    assert run("red", "--label", " Boat ").stdout.splitlines() == [
+        f"2026-11-02T09:15:04.000Z\ts3://{library.bucket}/1.png\ta red boat"
+    ]
+    assert "No images match." in run("red", "--label", "dog").stderr
 
 
 def test_nothing_found_is_said(run: Run) -> None:
