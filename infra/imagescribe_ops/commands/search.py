@@ -63,10 +63,14 @@ def search(
         if value
     }
     found = client.get("/search", asked)
+    images: list[Mapping[str, Any]] = found["images"]
+    while label and found["after"] and len(images) < limit:  # it looked through as many as one request does
+        found = client.get("/search", asked | {"after": found["after"], "limit": limit - len(images)})
+        images += found["images"]
     if options.as_json:
-        print_json(found)
+        print_json({"images": images, "after": found["after"]})
         return
-    _show(found["images"], found["after"])
+    _show(images, found["after"])
 
 
 def _show(images: Sequence[Mapping[str, Any]], after: str | None) -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagescribe.model.tags import TagState
+from imagescribe.query import search
 from imagescribe.query.api import Api
 from imagescribe.query.pages import Pages
 from imagescribe.query.reader import CatalogReader
@@ -103,6 +104,20 @@ def test_by_label_only_what_has_it_is_found(library: StackInMoto, run: Run) -> N
         f"2026-11-02T09:15:04.000Z\ts3://{library.bucket}/1.png\ta red boat"
     ]
     assert "No images match." in run("red", "--label", "dog").stderr
+
+
+def test_a_rare_label_is_looked_for_in_as_many_requests_as_it_takes(
+    library: StackInMoto, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MAX_EXAMINED", 2)
+    monkeypatch.setattr(search, "BATCH_GET_LIMIT", 1)
+    for number in range(9):
+        describe(library, f"{number}.png", "a boat", *(["rare"] if number % 4 == 0 else []))
+    for order in ([], ["--best"]):
+        first = json.loads(run("boat", "--label", "rare", "--limit", "2", "--json", *order).stdout)
+        assert [image["key"] for image in first["images"]] == ["8.png", "4.png"]
+        second = json.loads(run("boat", "--label", "rare", "--json", "--after", first["after"], *order).stdout)
+        assert ([image["key"] for image in second["images"]], second["after"]) == (["0.png"], None)
 
 
 def test_nothing_found_is_said(run: Run) -> None:
