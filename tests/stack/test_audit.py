@@ -58,7 +58,7 @@ def test_what_fell_out_while_the_rule_was_off_is_found_and_healed(deployment: De
         "orphan": 1,
         "folder": 1,
     }
-    assert said["repaired"] == {"sent": 2, "removed": 1}
+    assert said["repaired"] == {"sent": 2, "removed": 1, "tags": 0}
     deployment.until_described("missing.png")
     deployment.until(lambda: deployment.until_described(stale)[stale]["etag"] == newer.etag, "the newer is described")
     assert ask("audit", "--tags", "all")["ok"]

@@ -20,12 +20,13 @@ from imagescribe.aws.sqs_batches import NotSentError, send_all
 from imagescribe.model.events import Deletion, upload_body
 from imagescribe.model.listing import Listed, made_upload
 from imagescribe.model.record import Status
-from imagescribe.model.tags import TagState, tag_value
+from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.catalog import Catalog
 from imagescribe_ops.audit.bucket import BucketView
 from imagescribe_ops.audit.merge import merge_join
 from imagescribe_ops.audit.report import AuditReport
+from imagescribe_ops.audit.tags import TagAudit
 from imagescribe_ops.audit.verdicts import MENDED, Verdict, judge
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
@@ -137,7 +138,7 @@ class _Walk:
         self._catalog = Catalog(operations.connection.dynamodb(), outputs.catalog_table_name)
         self._sqs = operations.connection.sqs()
         self._queue_url = outputs.backfill_queue_url or outputs.upload_queue_url  # uploads of today go first
-        self._tag_key = operations.parameters.get("PromptTagKey") or "prompt"
+        self._tags = TagAudit(operations, self._bucket, repairs=audit.repairs)
         self._report = AuditReport(prefix, limit)
         self._suspects: list[Pair] = []
         self._to_tag_check: list[ImageRecord] = []
@@ -242,19 +243,13 @@ class _Walk:
     def _check_tags(self) -> None:
         records, self._to_tag_check = self._to_tag_check, []
         for batch in batched(records, LOOKED_AT_TOGETHER):
-            for record, detail in zip(batch, self._pool.map(self._tag_fault, batch), strict=True):
+            now = self._records.items(record.image for record in batch)
+            items = [item for item in now if item["status"] == Status.DESCRIBED]
+            for item, (detail, is_mended) in zip(items, self._pool.map(self._tags.check, items), strict=True):
                 self._report.tags_checked += 1
+                self._report.tags_mended += is_mended
                 if detail:
-                    self._report.find(Verdict.TAGS, record.image, detail)
-
-    def _tag_fault(self, record: ImageRecord) -> str:
-        try:
-            value = self._bucket.tag(record.key, record.version_id or None, self._tag_key)
-        except LookupError:
-            return ""  # deleted meanwhile, with an event of its own
-        if value == tag_value(record.prompt):
-            return ""
-        return f"the tag {self._tag_key} is gone" if value is None else f"the tag {self._tag_key} says {value}"
+                    self._report.find(Verdict.TAGS, item["image"], detail)
 
     def _image(self, pair: Pair) -> str:
         return f"s3://{self._bucket_name}/{_key(pair)}"
