@@ -1,9 +1,9 @@
 """The audit: bucket and catalog side by side in the order of their keys.
 
 Both are streams, so that it takes the same memory for any bucket. What looks wrong there is looked at once more, as it
-is at that moment: a listing and an index are some seconds old when they are read. A repair does what an event would:
-the functions open a record only for an event that is later than the record's own, and a record is taken out only while
-it is the same one.
+is at that moment: a listing and an index are some seconds old when they are read. A repair sends
+the event that was lost, on the queue's way: a record is opened for it, or taken out and announced as removed, only
+while that is of no later one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from random import Random
 from typing import Final
 
 from imagescribe.aws.sqs_batches import NotSentError, send_all
-from imagescribe.model.events import Deletion, upload_body
-from imagescribe.model.listing import Listed, made_upload
+from imagescribe.model.events import Deletion, deletion_body, upload_body
+from imagescribe.model.listing import Listed, made_upload, sequencer_after
 from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Catalog
 from imagescribe_ops.audit.bucket import BucketView
 from imagescribe_ops.audit.merge import merge_join
 from imagescribe_ops.audit.report import AuditReport
@@ -135,7 +134,6 @@ class _Walk:
         self._bucket_name = outputs.bucket_name
         self._bucket = BucketView(operations.connection.s3(), outputs.bucket_name)
         self._records = CatalogView(operations.connection, outputs.catalog_table_name)
-        self._catalog = Catalog(operations.connection.dynamodb(), outputs.catalog_table_name)
         self._sqs = operations.connection.sqs()
         self._queue_url = outputs.backfill_queue_url or outputs.upload_queue_url  # uploads of today go first
         self._tags = TagAudit(operations, self._bucket, repairs=audit.repairs)
@@ -209,7 +207,7 @@ class _Walk:
         self._report.find(verdict, self._image((listed, record)), _detail(verdict, listed, record))
 
     def _mend(self, verdict: Verdict, listed: Listed | None, record: ImageRecord | None) -> Sequence[str]:
-        """Take out a record whose object is gone, or return the event that sends an object on its way."""
+        """Return the event that sends an object on its way, or tells that it is gone."""
         match verdict, listed, record:
             case Verdict.MISSING | Verdict.STALE, Listed(), _:
                 upload = made_upload(listed, self._bucket_name, record.sequencer if record else None)
@@ -219,8 +217,8 @@ class _Walk:
                 upload = replace(upload, sequencer=record.sequencer, uploaded_at=record.uploaded_at)
                 return [upload_body(replace(upload, job=JOB), SOURCE)]
             case Verdict.ORPHAN, None, ImageRecord():
-                self._catalog.remove(Deletion(self._bucket_name, record.key, record.sequencer, iso_utc(self._clock())))
-                self._report.removed += 1
+                sequencer, now = sequencer_after(record.sequencer), iso_utc(self._clock())
+                return [deletion_body(Deletion(self._bucket_name, record.key, sequencer, now), SOURCE)]
         return []
 
     def _choose_for_tag_check(self, record: ImageRecord) -> None:

@@ -24,7 +24,7 @@ def audit(
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Send what is missing, stale or stuck on its way, take orphans out, write tags."),
+        typer.Option("--repair", help="Send what is missing, stale, orphaned or stuck on its way, and write tags."),
     ] = False,
     tags: Annotated[
         TagCheck, typer.Option("--tags", help=f"Look at the objects' tags too: all, or a sample of {TAGS_SAMPLED:,}.")
@@ -75,7 +75,7 @@ def _as_json(report: AuditReport) -> dict[str, object]:
         "queue": report.messages,
         "unaccounted": report.unaccounted,
         "paused_by": report.paused,
-        "repaired": {"sent": report.sent, "removed": report.removed, "tags": report.tags_mended},
+        "repaired": {"sent": report.sent, "tags": report.tags_mended},
         "findings": [asdict(finding) for finding in report.findings],
         "more": report.more,
     }
@@ -94,7 +94,6 @@ def _show(report: AuditReport) -> None:
     tags_mended = "1 object" if report.tags_mended == 1 else f"{report.tags_mended:,} objects"
     repaired = [
         f"{report.sent:,} sent on their way" if report.sent else "",
-        f"{report.removed:,} records taken out" if report.removed else "",
         f"the tags of {tags_mended} written" if report.tags_mended else "",
     ]
     print_record(

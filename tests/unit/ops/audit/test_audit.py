@@ -12,7 +12,7 @@ import pytest
 
 from imagescribe.aws.s3 import Objects
 from imagescribe.aws.sqs_batches import NotSentError
-from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.events import Deletion, Upload, parse_body
 from imagescribe.model.listing import Listed
 from imagescribe.model.record import AlreadyFinal, Opened, Stale, Status
 from imagescribe.model.tags import TagState
@@ -329,29 +329,17 @@ def test_what_is_stuck_gets_its_own_event_once_more(stack: StackInMoto) -> None:
     assert opened.attempts == 1
 
 
-def test_an_orphan_is_taken_out(stack: StackInMoto) -> None:
-    upload = make_upload(bucket=stack.bucket, key="orphan.png")
-    stack.record(upload, Status.DESCRIBED)
-    assert run(stack, repairs=True).removed == 1
-    assert isinstance(stack.catalog.open(upload), Opened)
-
-
-def test_an_orphan_whose_record_became_a_newer_one_meanwhile_stays(
-    stack: StackInMoto, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_orphan_is_told_of_as_deleted_after_its_record_and_before_any_real_event(stack: StackInMoto) -> None:
     upload = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A1")
-    newer = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A2")
     stack.record(upload, Status.DESCRIBED)
-    look = BucketView.look
-
-    def uploaded_right_after(view: BucketView, key: str) -> Listed | None:
-        found = look(view, key)
-        stack.record(newer, Status.DESCRIBED)
-        return found
-
-    monkeypatch.setattr(BucketView, "look", uploaded_right_after)
-    run(stack, repairs=True)
-    assert isinstance(stack.catalog.open(newer), AlreadyFinal)
+    assert run(stack, repairs=True).sent == 1
+    (message,) = stack.sent_to_backfill()
+    (deletion,) = parse_body(message.body)
+    assert deletion == Deletion(stack.bucket, "orphan.png", "0063A10", iso_utc(stack.clock.now))
+    assert isinstance(stack.catalog.open(upload), AlreadyFinal)  # until the functions have looked themselves
+    newer = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A2")
+    stack.record(newer, Status.DESCRIBED)
+    assert not stack.catalog.remove(deletion)
 
 
 def test_tags_are_written_as_the_record_says_and_a_persons_stay(stack: StackInMoto) -> None:
