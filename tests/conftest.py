@@ -7,9 +7,12 @@ too).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -37,6 +40,16 @@ class StacksTogether(LoadFileScheduling):
         if not file.startswith("tests/stack/") or file.endswith(tuple(f"/test_{name}.py" for name in ALONE)):
             return super()._split_scope(nodeid)
         return "operated" if file.endswith(tuple(f"/test_{name}.py" for name in OPERATED)) else "stack"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_of_services_are_read_once() -> Iterator[None]:
+    """Each session of boto3 has a loader of its own, and reads megabytes of JSON for its clients."""
+    read = JSONFileLoader.load_file
+    once = cache(lambda path: read(JSONFileLoader(), path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: once(path))
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)
