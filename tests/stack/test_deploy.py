@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from imagescribe_ops.aws.stack import StackOutputs, read_deployed
 from imagescribe_ops.deployment.build import architecture
 from imagescribe_ops.deployment.changes import Action
 from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
 from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.local.stack import LocalStack, restate_concurrency
-from imagescribe_ops.stack import StackOutputs, read_deployed
+from imagescribe_ops.local.deploy import restate_concurrency
+from imagescribe_ops.local.stack import LocalStack
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, session_of
 from tests.stack.pictures import picture

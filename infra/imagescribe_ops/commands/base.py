@@ -20,11 +20,12 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.stack import DEFAULT_STACK, StackOutputs
 from imagescribe_ops.display import safe, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs
 
 HERE = "On this machine"
 READ = "Images and their prompts"

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.stack import DEFAULT_STACK
 from imagescribe_ops.commands.base import (
     OPERATE,
     JsonOption,
@@ -35,7 +37,6 @@ from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Interrupted
 from imagescribe_ops.project import TEMPLATE
-from imagescribe_ops.stack import DEFAULT_STACK, Connection
 from imagescribe_ops.template import parameter_definitions
 
 

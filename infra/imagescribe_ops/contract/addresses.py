@@ -114,3 +114,12 @@ def is_public(text: str) -> bool:
         if address.is_site_local:
             return False
     return address.is_global and not address.is_multicast
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL is one of this machine's own, which alone reaches what is local."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.deployment.changes import Change, Changes, changed_parameters
 from imagescribe_ops.deployment.failures import Event, advice, failures
 from imagescribe_ops.deployment.standing import REVIEWED, Standing
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection, readable_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import DescribeChangeSetOutputTypeDef, ParameterTypeDef

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.deployment.sam import sam
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection, readable_errors
 
 PACKAGE_SECONDS = 900.0
 """Some 30 MB go up."""

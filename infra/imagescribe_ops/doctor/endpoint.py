@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops.account import NoAnswerError
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.doctor.examination import DEPLOY, Examination
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.doctor.permissions import missing_permission
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import QueueDepth
 from imagescribe_ops.standing import pause_sentence
 
 FEW_CALLS: Final = 100

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from imagescribe_ops.contract.addresses import ForbiddenHostError, Reach, is_public, look_up
+from imagescribe_ops.contract.addresses import ForbiddenHostError, Reach, is_loopback, is_public, look_up
 
 PUBLIC = "93.184.216.34"
 
@@ -131,3 +131,8 @@ def test_what_is_allowed_allows_nothing_else(url: str) -> None:
 def test_what_is_no_url_of_the_web_is_none(url: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         Reach().place(url, lambda _host, _port: [PUBLIC])
+
+
+@pytest.mark.parametrize("url", ["https://[::1]/", "http://127.8.9.10:1/", "https://LOCALHOST/"])
+def test_every_form_of_this_machines_own_address_counts(url: str) -> None:
+    assert is_loopback(url)

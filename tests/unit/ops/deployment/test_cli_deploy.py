@@ -12,6 +12,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.commands import deploy as cli
 from imagescribe_ops.commands import destroy as cli_destroy
 from imagescribe_ops.commands.main import app
@@ -23,7 +24,6 @@ from imagescribe_ops.deployment.parameters import defaults
 from imagescribe_ops.deployment.removal import Kept, Removal
 from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection
 from imagescribe_ops.template import parameter_definitions
 from tests.sam_template import TEMPLATE, load
 
