@@ -43,7 +43,7 @@ class Connection:
     Raises
     ------
     OperationError
-        The profile does not exist.
+        The profile does not exist, or region or address are none.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Connection:
         if region and not _REGION.fullmatch(region):
             raise OperationError(f"{region!r} is no AWS region.", "One is named like eu-central-1 or us-east-1.")
         # A proxy cannot reach this machine's own loopback address.
-        host = urlsplit(endpoint_url or os.environ.get("AWS_ENDPOINT_URL", "")).hostname
+        host = _host(endpoint_url or os.environ.get("AWS_ENDPOINT_URL", ""))
         no_proxies: dict[str, str] | None = {} if host == "127.0.0.1" else None
         self._config = Config(
             connect_timeout=5,
@@ -141,6 +141,20 @@ class Connection:
     def sqs(self) -> SQSClient:
         """Return a client of SQS."""
         return self._session.client("sqs", endpoint_url=self._endpoint_url, config=self._config)
+
+
+def _host(endpoint_url: str) -> str:
+    """Return the host of an emulator, or nothing where none is named."""
+    try:
+        parts = urlsplit(endpoint_url)
+        if not endpoint_url or (parts.scheme in {"http", "https"} and parts.hostname):
+            return parts.hostname or ""
+    except ValueError:
+        pass
+    raise OperationError(
+        f"{endpoint_url!r} is no address that AWS could be at.",
+        "Unset AWS_ENDPOINT_URL, or set it to an emulator's, such as http://127.0.0.1:4566.",
+    )
 
 
 def _unconfigured_session() -> botocore.session.Session:

@@ -35,7 +35,18 @@ _UNKNOWN_KEY = frozenset(
         "AuthFailure",
     }
 )
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})  # a HEAD has no body
+_TOO_OFTEN = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "SlowDown",
+    }
+)
 
 
 @contextmanager
@@ -53,12 +64,12 @@ def readable_errors() -> Iterator[None]:
     except NoRegionError as error:
         raise OperationError("No AWS region is set.", "Add --region, or set AWS_REGION.") from error
     except ProfileNotFound as error:
-        raise OperationError(f"{error}.", "See `aws configure list-profiles`.") from error
+        raise OperationError(_sentence(error), "See `aws configure list-profiles`.") from error
     except (SSOTokenLoadError, UnauthorizedSSOTokenError, TokenRetrievalError) as error:
-        raise OperationError(f"The AWS sign-in has ended: {error}.", "Run `aws sso login`.") from error
+        raise OperationError(_sentence(f"The AWS sign-in has ended: {error}"), "Run `aws sso login`.") from error
     except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, HTTPClientError) as error:
         raise OperationError(
-            f"AWS could not be reached: {error}.",
+            _sentence(f"AWS could not be reached: {error}"),
             "Check the region, the network and AWS_ENDPOINT_URL; with --local, that `imagescribe local` still runs.",
         ) from error
     except QueryError as error:
@@ -66,7 +77,11 @@ def readable_errors() -> Iterator[None]:
     except ClientError as error:
         raise _of_client_error(error) from error
     except BotoCoreError as error:
-        raise OperationError(f"{error}.", "Check the AWS settings (environment, ~/.aws/config).") from error
+        raise OperationError(_sentence(error), "Check the AWS settings (environment, ~/.aws/config).") from error
+
+
+def _sentence(words: object) -> str:
+    return f"{str(words).removesuffix('.')}."
 
 
 def _of_client_error(error: ClientError) -> OperationError:
@@ -82,4 +97,6 @@ def _of_client_error(error: ClientError) -> OperationError:
         return OperationError(
             f"{error.operation_name} is not allowed: {message}", "Use credentials that may, or ask for the permission."
         )
+    if code in _TOO_OFTEN:
+        return OperationError(f"AWS is asked too often: {error.operation_name} ({code}).", "Wait a minute; try again.")
     return OperationError(f"{error.operation_name} failed ({code}): {message}", "Look the code up in AWS's manual.")

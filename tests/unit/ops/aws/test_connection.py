@@ -24,3 +24,11 @@ def test_a_missing_profile_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_PROFILE", "nope")
     with pytest.raises(OperationError, match="nope"):
         Connection(region="us-east-1")
+
+
+@pytest.mark.parametrize("url", ["foo", "http://[::", "ftp://127.0.0.1", "http://"])
+def test_an_address_of_aws_that_is_none_is_told_in_a_sentence(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with pytest.raises(OperationError, match="is no address") as told:
+        Connection(region="us-east-1")
+    assert "http://127.0.0.1:4566" in told.value.advice
