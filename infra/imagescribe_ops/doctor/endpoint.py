@@ -43,6 +43,8 @@ def balance(examination: Examination) -> Verdict:
         raise NotCheckedError("The endpoint did not say what is left.") from error
     if left is None:
         return well("the endpoint says nothing of it")
+    if not price:
+        return well("calls are free (PricePerCallUsd)")
     host = urlsplit(examination.parameters.get("DescribeUrl", "")).netloc
     calls = int(left / price)
     mend = f"Top it up at {host}'s, then `imagescribe resume`."

@@ -292,6 +292,10 @@ def test_the_live_rate_is_what_was_spent_by_the_time() -> None:
     assert calls_a_minute([(0, 24.0), (30, 0.3)], 0.015) == 0  # a new day began
 
 
+def test_calls_that_are_free_cannot_be_counted_by_what_was_spent() -> None:
+    assert calls_a_minute([(0, 0.0), (30, 0.0)], 0) is None
+
+
 def test_the_time_left_is_the_backlog_by_the_rate(deployed: StackInMoto) -> None:
     intake = deployed.operations().intake()
     assert seconds_left(intake, QueueDepth(90, 10, 0), 50.0) == 120
