@@ -29,7 +29,10 @@ PUBLIC = "93.184.216.34"
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "::ffff:7f00:1",
-        "64:ff9b::a9fe:a9fe",  # 169.254.169.254 by NAT64
+        "::127.0.0.1",  # IPv4-compatible
+        "::ffff:0:a9fe:a9fe",  # 169.254.169.254 by SIIT
+        "64:ff9b::a9fe:a9fe",  # and by NAT64
+        "64:ff9b:1::a9fe:a9fe",  # and by a NAT64 of one's own
         "2002:7f00:1::",  # 127.0.0.1 by 6to4
         "2001:0:4136:e378:8000:63bf:80ff:fffe",  # 127.0.0.1 by Teredo
         "fd00:ec2::254",  # metadata of AWS
@@ -37,6 +40,7 @@ PUBLIC = "93.184.216.34"
         "fe80::1%eth0",
         "fec0::1",
         "ff02::1",
+        "5f00::1",  # segment routing
     ],
 )
 def test_an_address_inside_is_not_public(address: str) -> None:
