@@ -145,14 +145,15 @@ class Pipeline:
             if not isinstance(answer, Description):
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
 
-            # Save what is paid for before anything else. Of an object overwritten meanwhile nobody knows what it is of.
+            # Save what is paid for before anything else. Of an object overwritten meanwhile nobody knows what it is of:
+            # then nothing is saved, and the claim stays as if its holder had crashed.
+            if_not_paid.pop_all()
             inspected_at = -inf
             if upload.version_id is None:
                 inspected_at = self.clock()
                 if not self.endings.is_current(upload, job.ends_at):
                     self._record(permit, answer)
                     return self.endings.overwritten(upload)
-            if_not_paid.pop_all()
             description = self.ledger.save(upload, replace(answer, rendered_from=rendered), job.ends_at)
             self._record(permit, answer)
             return self._finish(job, upload, attempts, description, inspected_at)
