@@ -149,12 +149,10 @@ class Pipeline:
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
 
             # Save what is paid for before anything else. Of an object overwritten meanwhile nobody knows what it is of.
-            inspected_at = -inf
-            if upload.version_id is None:
-                inspected_at = self.clock()
-                if not self.endings.is_current(upload, job.ends_at):
-                    self._record(permit, answer)
-                    return self.endings.overwritten(upload)
+            inspected_at = self.clock() if upload.version_id is None else -inf
+            if upload.version_id is None and not self.endings.is_current(upload, job.ends_at):
+                self._record(permit, answer)
+                return self.endings.overwritten(upload)
             if_not_saved.pop_all()
             description = self.ledger.save(upload, replace(answer, rendered_from=rendered), job.ends_at)
             self._record(permit, answer)
