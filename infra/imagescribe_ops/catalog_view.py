@@ -6,13 +6,14 @@ It goes straight to the table, so that `get` and `list` work whatever else of th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from imagescribe.model.record import Status
+from imagescribe.model.events import Upload
+from imagescribe.model.record import Record, Status
 from imagescribe.query.pages import Page, Pages
 from imagescribe.query.reader import BATCH_GET_LIMIT, CatalogReader, StatusCounts
 from imagescribe.query.records import ImageRecord
@@ -20,7 +21,7 @@ from imagescribe.stores.dynamodb import get_all
 from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.aws.errors import readable_errors
 
-__all__ = ["UNFINISHED", "CatalogView", "ImageRecord", "Page", "StatusCounts"]
+__all__ = ["UNFINISHED", "CatalogView", "ImageRecord", "Page", "StatusCounts", "upload_of"]
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -80,12 +81,12 @@ class CatalogView:
 
     def walk_items(self, bucket: str, prefix: str = "") -> Iterator[dict[str, Any]]:
         """Yield the same as they are at this moment, with all that the table has of them."""
+        return self._walk(self._by_key(bucket, prefix), self.items)
 
-        def items(images: tuple[str, ...]) -> list[dict[str, Any]]:
-            with readable_errors():
-                return get_all(self._client, {self._table: [{"image": image} for image in images]})[self._table]
-
-        return self._walk(self._by_key(bucket, prefix), items)
+    def items(self, images: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the records of a hundred images at most as they are at this moment, with all that the table has."""
+        with readable_errors():
+            return get_all(self._client, {self._table: [{"image": image} for image in images]})[self._table]
 
     @staticmethod
     def _walk[T](images: Iterable[str], read: Callable[[tuple[str, ...]], list[T]]) -> Iterator[T]:
@@ -151,3 +152,17 @@ class CatalogView:
                 )["Items"]
                 oldest += [item["uploaded_at"]["S"] for item in items]
         return min(oldest, default="")
+
+
+def upload_of(item: Mapping[str, Any]) -> Upload:
+    """Return the upload that a record is of."""
+    record = Record.of_item(item)
+    return Upload(
+        bucket=item["bucket"],
+        key=item["key"],
+        version_id=record.version_id,
+        etag=record.etag,
+        size=int(item["size"]),
+        sequencer=record.sequencer,
+        uploaded_at=item["uploaded_at"],
+    )

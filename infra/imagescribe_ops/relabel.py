@@ -18,14 +18,13 @@ from botocore.exceptions import ClientError
 
 from imagescribe.aws.s3 import Objects, error_code
 from imagescribe.aws.vocabulary import Source
-from imagescribe.model.events import Upload
 from imagescribe.model.labels import Vocabulary, VocabularyError
 from imagescribe.model.record import Record, Status
 from imagescribe.model.tags import OurTags, TagState
 from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
 from imagescribe_ops.aws.errors import readable_errors
-from imagescribe_ops.catalog_view import CatalogView
+from imagescribe_ops.catalog_view import CatalogView, upload_of
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.operations import Operations
 
@@ -145,7 +144,7 @@ class Relabelling:
             return Result.UNCHANGED, ""
         if self._is_dry:
             return Result.CHANGED if labels != record.labels else Result.UNCHANGED, ""
-        upload = _upload_of(item, record)
+        upload = upload_of(item)
         label_tags, state = record.label_tags, ""
         if wanted != record.label_tags:
             head = self._objects.head(upload)
@@ -180,15 +179,3 @@ class Relabelling:
         report.labels.update(now)
         report.gained.update(now - before)
         report.lost.update(before - now)
-
-
-def _upload_of(item: Mapping[str, Any], record: Record) -> Upload:
-    return Upload(
-        bucket=item["bucket"],
-        key=item["key"],
-        version_id=record.version_id,
-        etag=record.etag,
-        size=int(item["size"]),
-        sequencer=record.sequencer,
-        uploaded_at=item["uploaded_at"],
-    )

@@ -106,6 +106,22 @@ def test_a_list_and_a_day_without_pictures_say_so(open_gallery: Open) -> None:
     page.get_by_text("No such picture was uploaded on this day").wait_for()
 
 
+def test_pictures_are_shown_and_searched_by_their_label(open_gallery: Open) -> None:
+    page = open_gallery()
+    label = page.get_by_label("Label", exact=True)
+    label.fill("Boat")
+    label.press("Enter")
+    wait_for_keys(page, "boats/dusk.png")
+    search(page, "noon")
+    page.get_by_text("No such picture has this label").wait_for()
+    search(page, "red")
+    wait_for_keys(page, "boats/dusk.png")
+    search(page, "boat")
+    label.fill("")
+    label.press("Enter")
+    wait_for_keys(page, "boats/noon.png", "boats/dusk.png")
+
+
 def test_a_stack_without_pictures_says_how_one_gets_into_it(open_gallery: Open) -> None:
     page = open_gallery()
     page.route("**/api/images?*", lambda route: route.fulfill(json={"images": [], "after": None}))

@@ -1,4 +1,4 @@
-"""The audit on a deployed stack: awkward keys in one order on both sides, and a repair that heals."""
+"""The audit on a deployed stack: awkward keys in one order on both sides, and a repair that heals and tells."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import event_schemas
 from tests.stack.conftest import Ask, Stacks
 from tests.stack.deployment import Deployment, events_client
 from tests.stack.pictures import picture
+from tests.stack.test_events import received
 from tests.stack.test_keys import KEYS
 
 
@@ -51,16 +53,20 @@ def test_what_fell_out_while_the_rule_was_off_is_found_and_healed(deployment: De
     deployment.put("folder/", b"")
     newer = deployment.put(stale, picture())
     deployment.delete(orphan)
-    said = ask("audit", "--repair", ends_with=1)
+    with received(deployment, "healed") as events:
+        said = ask("audit", "--repair", ends_with=1)
+        (removed,) = deployment.until(lambda: events(orphan), "what tells of the deletion")
+    assert removed["detail-type"] == "Image Removed"
+    event_schemas.check(removed)
+    assert deployment.record(orphan) is None
     assert {name: said["verdicts"].get(name) for name in ("missing", "stale", "orphan", "folder")} == {
         "missing": 1,
         "stale": 1,
         "orphan": 1,
         "folder": 1,
     }
-    assert said["repaired"] == {"sent": 2, "removed": 1}
+    assert said["repaired"] == {"sent": 3, "tags": 0}
     deployment.until_described("missing.png")
     deployment.until(lambda: deployment.until_described(stale)[stale]["etag"] == newer.etag, "the newer is described")
     assert ask("audit", "--tags", "all")["ok"]
     assert deployment.billed("missing.png", stale) == 2
-    assert deployment.record(orphan) is None

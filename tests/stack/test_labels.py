@@ -58,6 +58,8 @@ def test_words_of_the_prompt_become_labels_in_the_catalog_on_the_object_and_in_t
     assert ask("get", image)["labels"] == ["beach", "boat", "person"]
     listed = ask("list", "--label", "Person", "--prefix", "labels/sea")
     assert [each["image"] for each in listed["images"]] == [image]
+    found = ask("search", "children", "--label", "Person", "--prefix", "labels/sea")
+    assert [each["image"] for each in found["images"]] == [image]
 
 
 def test_a_tag_that_a_person_set_is_kept(deployment: Deployment) -> None:

@@ -154,6 +154,21 @@ def upload_body(upload: Upload, source: str) -> str:
     )
 
 
+def deletion_body(deletion: Deletion, source: str) -> str:
+    """Return an event like EventBridge's own of S3, for a deletion that somebody else than S3 tells of."""
+    return json.dumps(
+        {
+            "source": source,
+            "detail-type": "Object Deleted",
+            "time": deletion.deleted_at,
+            "detail": {
+                "bucket": {"name": deletion.bucket},
+                "object": {"key": deletion.key, "sequencer": deletion.sequencer},
+            },
+        }
+    )
+
+
 def _parse_message(message: Any) -> list[ObjectEvent]:
     if not isinstance(message, Mapping):
         raise MalformedMessageError(f"the body is JSON, but {type(message).__name__} instead of an object")

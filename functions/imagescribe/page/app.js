@@ -14,7 +14,7 @@ const NOTHING_STANDS = { why: "", paused: false, price_usd: 0, bucket: "" }; // 
 
 const element = (id) => document.getElementById(id);
 
-let asked = { query: "", status: "described", day: "" };
+let asked = { query: "", status: "described", day: "", label: "" };
 let after = "";
 let isComplete = false;
 let isLoading = null;
@@ -35,11 +35,12 @@ function ask(changes) {
 }
 
 function request() {
+  const { status, day, label } = asked;
   if (asked.query) {
-    const until = asked.day && new Date(Date.parse(asked.day) + 86400000).toISOString().slice(0, 10);
-    return ["search", { q: asTyped(asked.query), since: asked.day, until, limit: PAGE, after }];
+    const until = day && new Date(Date.parse(day) + 86400000).toISOString().slice(0, 10);
+    return ["search", { q: asTyped(asked.query), label, since: day, until, limit: PAGE, after }];
   }
-  return ["images", { status: asked.status, day: asked.day, limit: PAGE, after }];
+  return ["images", { status, day, label, limit: PAGE, after }];
 }
 
 async function loadMore(isFirst = false) {
@@ -77,6 +78,7 @@ function tell() {
   const order = asked.query || asked.status || asked.day ? "newest first" : "by name";
   element("told").textContent = images.length ? `${number} ${pictures}${asked.query ? " found" : ""}, ${order}` : "";
   if (images.length || !isComplete) return message(null);
+  if (asked.label) return message("No such picture has this label", "Clear it, or give the whole of another one.");
   if (asked.query) return message("No prompt has these words", "Fewer words find more. \"A phrase\", beginn*, -without and OR work, too.");
   if (asked.day) return message("No such picture was uploaded on this day", "Days are in UTC. Take another one, or clear the day.");
   const hasOthers = Object.values(counts).some(Boolean);
@@ -169,7 +171,9 @@ element("query").addEventListener("keydown", (event) => {
     grid.focusCard(0);
   }
 });
-element("day").addEventListener("change", () => ask({ day: element("day").value }));
+for (const filter of ["day", "label"]) {
+  element(filter).addEventListener("change", () => ask({ [filter]: element(filter).value.trim() }));
+}
 element("statuses").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) ask({ status: button.dataset.status });

@@ -72,10 +72,11 @@ class Api:
             before=None if asked.best or not asked.after else _entry(asked.after),
             prefix=f"s3://{self.pages.bucket}/{asked.prefix}",
         )
+        label = asked.label.lower()
         if asked.best:
-            found = self.search.best(query, wanted, asked.limit, _skip(asked.after))
+            found = self.search.best(query, wanted, asked.limit, _skip(asked.after), label)
         else:
-            found = self.search.newest(query, wanted, asked.limit)
+            found = self.search.newest(query, wanted, asked.limit, label)
         images = [_image(hit.record) | {"matches": hit.matches} for hit in found.hits]
         return _json({"images": images, "after": found.after or None})
 

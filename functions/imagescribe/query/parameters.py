@@ -20,6 +20,7 @@ MAX_LIMIT: Final = 100
 type Cursor = Annotated[str, Meta(max_length=MAX_LENGTH, description="`after` of the page before.")]
 type Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Images on a page, at most.")]
 type Prefix = Annotated[str, Meta(max_length=1024, description="Only keys that begin with this.")]
+type Label = Annotated[str, Meta(max_length=64, description="Only images that have this label.")]
 type Moment = Annotated[
     str,
     Meta(
@@ -48,6 +49,7 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         False
     )
     prefix: Prefix = ""
+    label: Label = ""
     since: Moment = ""
     until: Moment = ""
     limit: Limit = 20
@@ -63,7 +65,7 @@ class ListParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     described_since: Annotated[
         Moment, Meta(description="Only what was described since; oldest first. A day or a time.")
     ] = ""
-    label: Annotated[str, Meta(max_length=64, description="Only images that have this label.")] = ""
+    label: Label = ""
     limit: Limit = 20
     after: Cursor = ""
 

@@ -23,8 +23,10 @@ from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
 from imagescribe.query import cursors
 from imagescribe.query.grammar import Query, Term
-from imagescribe.query.index import MAX_WORDS_OF_PREFIXES, FreshIndex, Range, SnapshotIndex
+from imagescribe.query.index import MAX_RANKED, MAX_WORDS_OF_PREFIXES, FreshIndex, Range, SnapshotIndex
 from imagescribe.query.index_file import Document
+from imagescribe.query.pages import MAX_EXAMINED
+from imagescribe.query.reader import BATCH_GET_LIMIT
 from imagescribe.query.records import Entry, ImageRecord
 from imagescribe.query.words import matches
 
@@ -167,40 +169,56 @@ class Search:
 
     # ── Answering ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def newest(self, query: Query, wanted: Range, limit: int) -> Hits:
-        """Return the newest images that match, as they are in the catalog at this moment."""
+    def newest(self, query: Query, wanted: Range, limit: int, label: str = "") -> Hits:
+        """Return the newest images that match, as they are in the catalog at this moment.
+
+        Parameters
+        ----------
+        label
+            Only images that have it. The index knows of no labels: the records of all other matches are looked at too,
+            so a page ends after `MAX_EXAMINED` of them with what it has, and a cursor.
+        """
         self.refresh()
         ends_at = self._clock() + SEARCH_SECONDS
         expression, _ = self._expression(query)
         hits: list[Hit] = []
+        examined = 0
         for found, reached in self._stretches(expression, wanted):
             place = 0
             while place < len(found):
-                batch = found[place : place + limit - len(hits)]
+                batch = found[place : place + _looked_up(limit - len(hits), label)]
                 place += len(batch)
-                hits += self._checked(query, batch)
-                if len(hits) == limit:
-                    is_last = place == len(found) and reached is None
-                    return Hits(hits, "" if is_last else _cursor(batch[-1]))
+                examined += len(batch)
+                hits += self._checked(query, batch, label)
+                if len(hits) >= limit:
+                    last = hits[limit - 1].record.entry
+                    is_last = last == found[-1] and reached is None
+                    return Hits(hits[:limit], "" if is_last else _cursor(last))
+                if label and examined >= MAX_EXAMINED:
+                    return Hits(hits, _cursor(batch[-1]))
             if reached and self._clock() > ends_at:
                 return Hits(hits, _cursor(reached))
         return Hits(hits, "")
 
-    def best(self, query: Query, wanted: Range, limit: int, skip: int = 0) -> Hits:
-        """Return the images that match best, of the newest ones that match at all."""
+    def best(self, query: Query, wanted: Range, limit: int, skip: int = 0, label: str = "") -> Hits:
+        """Return the images that match best, of the newest ones that match at all; by label as `newest` does."""
         self.refresh()
         expression, weights = self._expression(query)
         of_snapshot = self._snapshot.best(expression, weights, wanted) if self._snapshot else iter(())
         of_snapshot = (each for each in of_snapshot if self._fresh.newest_of(each.entry.image) is None)
         ranked = merge(self._fresh.best(expression, weights, wanted), of_snapshot, reverse=True)
-        entries = (each.entry for each in islice(ranked, skip, None))
+        entries = (each.entry for each in islice(ranked, skip, MAX_RANKED))
         hits: list[Hit] = []
-        while batch := list(islice(entries, limit - len(hits))):
-            skip += len(batch)
-            hits += self._checked(query, batch)
-            if len(hits) == limit:
-                is_last = next(entries, None) is None
-                return Hits(hits, "" if is_last else cursors.encode((skip,)))
+        examined = 0
+        while batch := list(islice(entries, _looked_up(limit - len(hits), label))):
+            hits += self._checked(query, batch, label)
+            if len(hits) >= limit:
+                last = batch.index(hits[limit - 1].record.entry) + 1
+                is_last = last == len(batch) and next(entries, None) is None
+                return Hits(hits[:limit], "" if is_last else cursors.encode((skip + examined + last,)))
+            examined += len(batch)
+            if label and examined >= MAX_EXAMINED:
+                return Hits(hits, cursors.encode((skip + examined,)))
         return Hits(hits, "")
 
     def _stretches(self, expression: str, wanted: Range) -> Iterator[tuple[list[Entry], Entry | None]]:
@@ -213,14 +231,14 @@ class Search:
             yield sorted(newer + of_snapshot, reverse=True), reached
         yield fresh, None
 
-    def _checked(self, query: Query, entries: list[Entry]) -> list[Hit]:
-        """Return those that are in the catalog still as they were found."""
+    def _checked(self, query: Query, entries: list[Entry], label: str) -> list[Hit]:
+        """Return those that are in the catalog still as they were found, and have the label if there is one."""
         records = self._catalog.get_many((entry.image for entry in entries), consistent=True)
         found = set(entries)
         return [
             Hit(record, matches(query, record.prompt, self._fresh.tokenizer))
             for record in records
-            if record.status == Status.DESCRIBED and record.entry in found
+            if record.status == Status.DESCRIBED and record.entry in found and (not label or label in record.labels)
         ]
 
     def _expression(self, query: Query) -> tuple[str, list[float]]:
@@ -265,6 +283,11 @@ class Search:
             return 0
         of_snapshot = self._snapshot.documents_with(words[0].stem) if self._snapshot else 0
         return of_snapshot + self._fresh.documents_with(words[0].stem)
+
+
+def _looked_up(missing: int, label: str) -> int:
+    """Return how many records are looked up together: few matches may have the label."""
+    return BATCH_GET_LIMIT if label else missing
 
 
 def _cursor(entry: Entry) -> str:

@@ -1,9 +1,9 @@
 """The audit: bucket and catalog side by side in the order of their keys.
 
 Both are streams, so that it takes the same memory for any bucket. What looks wrong there is looked at once more, as it
-is at that moment: a listing and an index are some seconds old when they are read. A repair does what an event would:
-the functions open a record only for an event that is later than the record's own, and a record is taken out only while
-it is the same one.
+is at that moment: a listing and an index are some seconds old when they are read. A repair sends
+the event that was lost, on the queue's way: a record is opened for it, or taken out and announced as removed, only
+while that is of no later one.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from random import Random
 from typing import Final
 
 from imagescribe.aws.sqs_batches import NotSentError, send_all
-from imagescribe.model.events import Deletion, upload_body
-from imagescribe.model.listing import Listed, made_upload
+from imagescribe.model.events import Deletion, deletion_body, upload_body
+from imagescribe.model.listing import Listed, made_upload, sequencer_after
 from imagescribe.model.record import Status
-from imagescribe.model.tags import TagState, tag_value
+from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
-from imagescribe.stores.catalog import Catalog
 from imagescribe_ops.audit.bucket import BucketView
 from imagescribe_ops.audit.merge import merge_join
 from imagescribe_ops.audit.report import AuditReport
+from imagescribe_ops.audit.tags import TagAudit
 from imagescribe_ops.audit.verdicts import MENDED, Verdict, judge
 from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.aws.queue_depth import QueueDepth
@@ -135,10 +135,9 @@ class _Walk:
         self._bucket_name = outputs.bucket_name
         self._bucket = BucketView(operations.connection.s3(), outputs.bucket_name)
         self._records = CatalogView(operations.connection, outputs.catalog_table_name)
-        self._catalog = Catalog(operations.connection.dynamodb(), outputs.catalog_table_name)
         self._sqs = operations.connection.sqs()
         self._queue_url = outputs.backfill_queue_url or outputs.upload_queue_url  # uploads of today go first
-        self._tag_key = operations.parameters.get("PromptTagKey") or "prompt"
+        self._tags = TagAudit(operations, self._bucket, repairs=audit.repairs)
         self._report = AuditReport(prefix, limit)
         self._suspects: list[Pair] = []
         self._to_tag_check: list[ImageRecord] = []
@@ -209,7 +208,7 @@ class _Walk:
         self._report.find(verdict, self._image((listed, record)), _detail(verdict, listed, record))
 
     def _mend(self, verdict: Verdict, listed: Listed | None, record: ImageRecord | None) -> Sequence[str]:
-        """Take out a record whose object is gone, or return the event that sends an object on its way."""
+        """Return the event that sends an object on its way, or tells that it is gone."""
         match verdict, listed, record:
             case Verdict.MISSING | Verdict.STALE, Listed(), _:
                 upload = made_upload(listed, self._bucket_name, record.sequencer if record else None)
@@ -219,8 +218,8 @@ class _Walk:
                 upload = replace(upload, sequencer=record.sequencer, uploaded_at=record.uploaded_at)
                 return [upload_body(replace(upload, job=JOB), SOURCE)]
             case Verdict.ORPHAN, None, ImageRecord():
-                self._catalog.remove(Deletion(self._bucket_name, record.key, record.sequencer, iso_utc(self._clock())))
-                self._report.removed += 1
+                sequencer, now = sequencer_after(record.sequencer), iso_utc(self._clock())
+                return [deletion_body(Deletion(self._bucket_name, record.key, sequencer, now), SOURCE)]
         return []
 
     def _choose_for_tag_check(self, record: ImageRecord) -> None:
@@ -243,19 +242,13 @@ class _Walk:
     def _check_tags(self) -> None:
         records, self._to_tag_check = self._to_tag_check, []
         for batch in batched(records, LOOKED_AT_TOGETHER):
-            for record, detail in zip(batch, self._pool.map(self._tag_fault, batch), strict=True):
+            now = self._records.items(record.image for record in batch)
+            items = [item for item in now if item["status"] == Status.DESCRIBED]
+            for item, (detail, is_mended) in zip(items, self._pool.map(self._tags.check, items), strict=True):
                 self._report.tags_checked += 1
+                self._report.tags_mended += is_mended
                 if detail:
-                    self._report.find(Verdict.TAGS, record.image, detail)
-
-    def _tag_fault(self, record: ImageRecord) -> str:
-        try:
-            value = self._bucket.tag(record.key, record.version_id or None, self._tag_key)
-        except LookupError:
-            return ""  # deleted meanwhile, with an event of its own
-        if value == tag_value(record.prompt):
-            return ""
-        return f"the tag {self._tag_key} is gone" if value is None else f"the tag {self._tag_key} says {value}"
+                    self._report.find(Verdict.TAGS, item["image"], detail)
 
     def _image(self, pair: Pair) -> str:
         return f"s3://{self._bucket_name}/{_key(pair)}"

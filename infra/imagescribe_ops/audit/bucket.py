@@ -34,8 +34,8 @@ class BucketView:
         """Return an object as it is at this moment; None where there is none."""
         return look(self._client, self._bucket, key)
 
-    def tag(self, key: str, version_id: str | None, name: str) -> str | None:
-        """Return the value of one of an object's tags; None where it has none of this name.
+    def tags(self, key: str, version_id: str | None) -> dict[str, str]:
+        """Return an object's tags.
 
         Raises
         ------
@@ -49,4 +49,4 @@ class BucketView:
             if error_code(error) in {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}:
                 raise LookupError(key) from error
             raise
-        return next((tag["Value"] for tag in tags if tag["Key"] == name), None)
+        return {tag["Key"]: tag["Value"] for tag in tags}

@@ -50,8 +50,8 @@ class AuditReport:
     awaited
         Images that came to no end and are younger than what the audit waits for, but old enough that their event is in
         the queue, if it is anywhere.
-    sent, removed
-        What a repair did: events sent, records taken out.
+    sent, tags_mended
+        What a repair did: events sent, objects whose tags were written.
     findings
         The first of each kind, as many as were asked for.
     """
@@ -69,7 +69,7 @@ class AuditReport:
     tags_checked: int = 0
     awaited: int = 0
     sent: int = 0
-    removed: int = 0
+    tags_mended: int = 0
     findings: list[Finding] = field(default_factory=list)
     more: bool = False
 

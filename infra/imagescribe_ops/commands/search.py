@@ -25,6 +25,9 @@ def search(
     words: Annotated[list[str], typer.Argument(metavar="WORDS…", help='Words, "phrases", beginnings*, -without, OR.')],
     *,
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
+    label: Annotated[
+        str, typer.Option(help="Only images that have this label. Each other match is looked at for that.")
+    ] = "",
     since: Annotated[str, typer.Option(metavar="TIME", help="Only what was described since: 2026-11-26.")] = "",
     until: Annotated[str, typer.Option(metavar="TIME", help="Only what was described before: 2026-11-26T09:30Z.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
@@ -39,7 +42,8 @@ def search(
     Where standard output is no terminal, each image is a line of the time of its description, the image and the prompt,
     separated by tabs. With `--json`: `{"images": […], "after": CURSOR|null}`.
 
-    Examples: `imagescribe search red boat dusk` · `imagescribe search '"red boat"' -people --since 2026-11-01`
+    Examples: `imagescribe search red boat dusk` · `imagescribe search '"red boat"' -people --since 2026-11-01` ·
+    `imagescribe search dusk --label boat`
     """
     for word in words:
         if word.startswith("--"):
@@ -49,14 +53,24 @@ def search(
     asked: dict[str, str | int] = {"q": " ".join(words), "limit": limit, "best": str(best).lower()}
     asked |= {
         name: value
-        for name, value in {"prefix": prefix, "since": since, "until": until, "after": after}.items()
+        for name, value in {
+            "prefix": prefix,
+            "label": utf8(label, "--label").strip().lower(),
+            "since": since,
+            "until": until,
+            "after": after,
+        }.items()
         if value
     }
     found = client.get("/search", asked)
+    images: list[Mapping[str, Any]] = found["images"]
+    while label and found["after"] and len(images) < limit:  # it looked through as many as one request does
+        found = client.get("/search", asked | {"after": found["after"], "limit": limit - len(images)})
+        images += found["images"]
     if options.as_json:
-        print_json(found)
+        print_json({"images": images, "after": found["after"]})
         return
-    _show(found["images"], found["after"])
+    _show(images, found["after"])
 
 
 def _show(images: Sequence[Mapping[str, Any]], after: str | None) -> None:

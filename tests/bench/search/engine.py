@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median, quantiles
+from types import SimpleNamespace
 from typing import Any, Final
 
 from imagescribe.query.grammar import parse
@@ -46,10 +47,10 @@ class Here:
 
 
 class Unchecked(Search):
-    """A search whose hits are not looked up: a page of them is as many entries."""
+    """A search whose hits are not looked up: a page of them has as many entries."""
 
-    def _checked(self, query: Any, entries: list[Entry]) -> Any:
-        return entries
+    def _checked(self, _query: Any, entries: list[Entry], _label: str) -> Any:
+        return [SimpleNamespace(record=SimpleNamespace(entry=entry)) for entry in entries]
 
 
 def in_a_process(step: str, *arguments: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagescribe.errors import MalformedMessageError
-from imagescribe.model.events import Deletion, Upload, parse_body, split_body, upload_body
+from imagescribe.model.events import Deletion, Upload, deletion_body, parse_body, split_body, upload_body
 from tests.factories import (
     EVENTS,
     eventbridge_body,
@@ -94,6 +94,12 @@ def test_an_awkward_key_arrives_as_it_is(to_body: ToBody, key: str) -> None:
 def test_an_event_that_we_make_tells_of_the_upload_it_was_made_for(key: str, version_id: str | None) -> None:
     upload = make_upload(key=key, version_id=version_id)
     assert parse_body(upload_body(upload, "imagescribe.retry")) == [upload]
+
+
+@given(keys)
+def test_an_event_that_we_make_tells_of_the_deletion_it_was_made_for(key: str) -> None:
+    deletion = make_deletion(key=key)
+    assert parse_body(deletion_body(deletion, "imagescribe.audit")) == [deletion]
 
 
 @given(keys)

@@ -59,9 +59,17 @@ def test_json_says_all_of_it_on_one_line(deployed: StackInMoto) -> None:
 
 def test_a_repair_says_what_it_did_and_still_ends_with_1(deployed: StackInMoto) -> None:
     deployed.put("a.png")
-    assert answer(run("--repair", "--json", ends_with=1))["repaired"] == {"sent": 1, "removed": 0}
+    assert answer(run("--repair", "--json", ends_with=1))["repaired"] == {"sent": 1, "tags": 0}
     assert len(deployed.sent_to_backfill()) == 1
     assert "1 sent on their way" in run("--repair", ends_with=1).stderr
+
+
+def test_a_repair_of_tags_says_how_many_it_wrote(deployed: StackInMoto) -> None:
+    deployed.record(deployed.put("a.png"), Status.DESCRIBED)
+    result = run("--repair", "--tags", "all", ends_with=1)
+    assert "with another tag than the catalog says" in result.stderr
+    assert "the tags of 1 object written" in " ".join(result.stderr.split())
+    assert "Nothing is missing" in run("--repair", "--tags", "all").stderr
 
 
 def test_a_key_never_steers_the_terminal(deployed: StackInMoto) -> None:

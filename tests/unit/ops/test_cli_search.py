@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagescribe.model.tags import TagState
+from imagescribe.query import search
 from imagescribe.query.api import Api
 from imagescribe.query.pages import Pages
 from imagescribe.query.reader import CatalogReader
@@ -56,11 +57,12 @@ def run(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         yield lambda *arguments: CliRunner().invoke(app, ["search", *arguments])
 
 
-def describe(library: StackInMoto, key: str, prompt: str) -> None:
+def describe(library: StackInMoto, key: str, prompt: str, *labels: str) -> None:
     library.clock.sleep(1)
     upload = library.put(key, sequencer=f"{unique('0'):0>20}")
     library.catalog.open(upload)
-    library.catalog.describe(upload, "2026-11-02T09:15:04.000Z", prompt, TagState.WRITTEN, 0)
+    at = "2026-11-02T09:15:04.000Z"
+    library.catalog.describe(upload, at, prompt, TagState.WRITTEN, 0, labels=frozenset(labels))
 
 
 def test_what_is_found_is_a_line_each_newest_first(library: StackInMoto, run: Run) -> None:
@@ -93,6 +95,29 @@ def test_as_json_it_is_what_the_function_answers_page_by_page(library: StackInMo
     assert f"--after {first['after']}" in run("boat", "--limit", "2", "--prefix", "a/").stderr
     assert json.loads(run("boat", "--json", "--until", "2026-11-01").stdout)["images"] == []
     assert len(json.loads(run("boat", "--json", "--best").stdout)["images"]) == 3
+
+
+def test_by_label_only_what_has_it_is_found(library: StackInMoto, run: Run) -> None:
+    describe(library, "1.png", "a red boat", "boat")
+    describe(library, "2.png", "a red house")
+    assert run("red", "--label", " Boat ").stdout.splitlines() == [
+        f"2026-11-02T09:15:04.000Z\ts3://{library.bucket}/1.png\ta red boat"
+    ]
+    assert "No images match." in run("red", "--label", "dog").stderr
+
+
+def test_a_rare_label_is_looked_for_in_as_many_requests_as_it_takes(
+    library: StackInMoto, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MAX_EXAMINED", 2)
+    monkeypatch.setattr(search, "BATCH_GET_LIMIT", 1)
+    for number in range(9):
+        describe(library, f"{number}.png", "a boat", *(["rare"] if number % 4 == 0 else []))
+    for order in ([], ["--best"]):
+        first = json.loads(run("boat", "--label", "rare", "--limit", "2", "--json", *order).stdout)
+        assert [image["key"] for image in first["images"]] == ["8.png", "4.png"]
+        second = json.loads(run("boat", "--label", "rare", "--json", "--after", first["after"], *order).stdout)
+        assert ([image["key"] for image in second["images"]], second["after"]) == (["0.png"], None)
 
 
 def test_nothing_found_is_said(run: Run) -> None:

@@ -81,10 +81,11 @@ class Library:
         assert isinstance(self.catalog.open(upload), Opened)
         return upload
 
-    def describe(self, key: str, prompt: str) -> Upload:
+    def describe(self, key: str, prompt: str, *labels: str) -> Upload:
         """Let an image be uploaded and described."""
         upload = self.upload(key)
-        assert self.catalog.describe(upload, "2026-11-02T09:15:04.000Z", prompt, TagState.WRITTEN, 0) == prompt
+        at = "2026-11-02T09:15:04.000Z"
+        assert self.catalog.describe(upload, at, prompt, TagState.WRITTEN, 0, labels=frozenset(labels)) == prompt
         return upload
 
     def delete(self, upload: Upload) -> None:

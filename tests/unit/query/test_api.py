@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagescribe.errors import ImageScribeError
-from imagescribe.model.tags import TagState
 from imagescribe.query import api as apis
 from imagescribe.query import page
 from imagescribe.query.api import Api
@@ -58,14 +57,24 @@ def problem(answer: dict[str, Any], status: int) -> dict[str, Any]:
 
 
 def test_a_list_by_label_has_the_images_that_have_it_with_all_their_labels(library: Library, ask: Ask) -> None:
-    upload = library.upload("boat.png")
-    library.catalog.describe(upload, "2026-11-02T09:15:04.000Z", "a boat", TagState.WRITTEN, 0, labels={"sea", "boat"})
+    library.describe("boat.png", "a boat", "sea", "boat")
     library.describe("cat.png", "a cat")
     (image,) = body(ask("/images", {"label": "Boat"}))["images"]
     assert image["key"] == "boat.png"
     assert image["labels"] == ["boat", "sea"]
     assert body(ask("/images", {"label": "dog"}))["images"] == []
     assert "label" in problem(ask("/images", {"label": "x" * 65}), 400)["detail"]
+
+
+def test_a_search_by_label_has_the_matches_that_have_it(library: Library, ask: Ask) -> None:
+    library.describe("boat.png", "a red boat", "sea", "boat")
+    library.describe("toy.png", "a red toy boat", "toy")
+    library.describe("sea.png", "the red sea", "sea")
+    for best in ("false", "true"):
+        answer = body(ask("/search", {"q": "boat", "label": "Sea", "best": best}))
+        assert ([image["key"] for image in answer["images"]], answer["after"]) == (["boat.png"], None)
+    assert body(ask("/search", {"q": "boat", "label": "dog"}))["images"] == []
+    assert "label" in problem(ask("/search", {"q": "boat", "label": "x" * 65}), 400)["detail"]
 
 
 def test_a_search_answers_with_records_and_where_the_words_stand(library: Library, ask: Ask) -> None:

@@ -248,6 +248,60 @@ def test_only_what_is_under_a_prefix(library: Library, where: str) -> None:
     assert sorted(best(library.search(), "boat", wanted=wanted)) == ["a/1.png", "a/2.png"]
 
 
+def test_only_what_has_a_label_and_each_page_is_full(library: Library, where: str) -> None:
+    for number in range(12):
+        library.describe(f"{number}.png", "a boat", *(["rare"] if number % 3 == 0 else []), "sea")
+        if where == "both" and number == 5:
+            make_snapshot(library)
+    if where == "snapshot":
+        make_snapshot(library)
+    library.dynamodb.delete_item(TableName=library.table, Key={"image": {"S": f"s3://{BUCKET}/6.png"}})
+    assert pages_with_label(library, "rare", 2) == [["9.png", "3.png"], ["0.png"]]
+    assert pages_of_best_with_label(library, "rare", 2) == [["9.png", "3.png"], ["0.png"]]
+    assert pages_with_label(library, "sea", 12) == [[f"{number}.png" for number in range(11, -1, -1) if number != 6]]
+    assert pages_with_label(library, "rar", 2) == pages_of_best_with_label(library, "rar", 2) == [[]]
+
+
+def test_a_rare_label_is_looked_for_no_further_than_a_request_may_look(
+    library: Library, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MAX_EXAMINED", 4)
+    monkeypatch.setattr(search, "BATCH_GET_LIMIT", 2)
+    library.describe("0.png", "a boat", "rare")
+    fill(library, where, *["a ship and a boat"] * 9)  # the first of them overwrites it
+    library.describe("rare.png", "a boat", "rare")
+    fill(library, where, *["a ship and a boat"] * 9)
+    assert pages_with_label(library, "rare", 2) == [[], [], ["rare.png"]]
+    assert [key for keys in pages_of_best_with_label(library, "rare", 2) for key in keys] == ["rare.png"]
+
+
+def pages_with_label(library: Library, label: str, limit: int) -> list[list[str]]:
+    found, after = [], ""
+    while True:
+        before = Entry(*cursors.decode(after, int, str)) if after else None  # type: ignore[arg-type]
+        page = library.search().newest(parse("boat"), Range(before=before), limit, label)
+        found.append([hit.record.key for hit in page.hits])
+        if not (after := page.after):
+            return found
+
+
+def pages_of_best_with_label(library: Library, label: str, limit: int) -> list[list[str]]:
+    found, skip = [], 0
+    while True:
+        page = library.search().best(parse("boat"), Range(), limit, skip, label)
+        found.append([hit.record.key for hit in page.hits])
+        if not page.after:
+            return found
+        (skip,) = cursors.decode(page.after, int)  # type: ignore[assignment]
+
+
+def test_the_best_end_with_the_last_that_is_ranked(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MAX_RANKED", 3)
+    fill(library, "fresh", *["a boat"] * 5)
+    page = library.search().best(parse("boat"), Range(), 2, 2)
+    assert ([hit.record.key for hit in page.hits], page.after) == (["2.png"], "")
+
+
 def test_a_search_that_takes_too_long_ends_with_a_cursor(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagescribe.query.index._FIRST_WINDOW", 2)
     monkeypatch.setattr(search, "SEARCH_SECONDS", -1.0)

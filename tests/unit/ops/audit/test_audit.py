@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
+from imagescribe.aws.s3 import Objects
 from imagescribe.aws.sqs_batches import NotSentError
-from imagescribe.model.events import Upload, parse_body
+from imagescribe.model.events import Deletion, Upload, parse_body
 from imagescribe.model.listing import Listed
 from imagescribe.model.record import AlreadyFinal, Opened, Stale, Status
+from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
+from imagescribe.stores.dynamodb import get
 from imagescribe_ops.audit import audit as module
 from imagescribe_ops.audit import report as reports
 from imagescribe_ops.audit.audit import Audit, TagCheck, described_prefix
 from imagescribe_ops.audit.bucket import BucketView
 from imagescribe_ops.audit.report import AuditReport
 from imagescribe_ops.audit.verdicts import Verdict
-from imagescribe_ops.catalog_view import CatalogView
+from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.errors import OperationError
 from tests.factories import eventbridge_body, make_picture, make_upload
 from tests.unit.stack_in_moto import Clients, StackInMoto, make_stack
@@ -204,8 +207,7 @@ def test_tags_that_are_not_what_the_catalog_says_are_found(stack: StackInMoto, w
     for key, value in {"right.png": "a cat", "wrong.png": "a dog", "gone.png": ""}.items():
         stack.record(stack.put(key), Status.DESCRIBED)
         if value:
-            tag_set: list[TagTypeDef] = [{"Key": "prompt", "Value": value}]
-            stack.s3.put_object_tagging(Bucket=stack.bucket, Key=key, Tagging={"TagSet": tag_set})
+            set_tags(stack, key, {"prompt": value})
     assert run(stack).is_clean
     report = run(stack, tags=which)
     assert report.tags_checked == 3
@@ -214,6 +216,61 @@ def test_tags_that_are_not_what_the_catalog_says_are_found(stack: StackInMoto, w
         "the tag prompt says a dog",
         "the tag prompt is gone",
     }
+
+
+def test_tags_of_labels_that_are_gone_are_found_and_a_persons_are_never_wrong(stack: StackInMoto) -> None:
+    written = {"labels": "boat cat", "label:boat": "yes"}
+    for key, tags in {
+        "right.png": written,
+        "gone.png": {"labels": "boat cat"},
+        "all-gone.png": {},
+        "theirs.png": {"labels": "regatta 2026", "label:boat": "no"},
+    }.items():
+        describe(stack, key, written)
+        set_tags(stack, key, tags | {"prompt": "a cat"})
+    describe(stack, "none-written.png", {})
+    set_tags(stack, "none-written.png", {"prompt": "a cat", "labels": "mine"})
+    report = run(stack, tags=TagCheck.ALL)
+    assert report.tags_checked == 5
+    assert {finding.image.rpartition("/")[2]: finding.detail for finding in report.findings} == {
+        "gone.png": "the tag label:boat is gone",
+        "all-gone.png": "the tag labels is gone, the tag label:boat is gone",
+    }
+
+
+def test_what_is_described_anew_or_deleted_meanwhile_is_not_compared(
+    stack: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = stack.put("a.png")
+    stack.record(upload, Status.DESCRIBED)
+    walk = CatalogView.walk
+
+    def changed_meanwhile(view: CatalogView, *which: str) -> Iterator[ImageRecord]:
+        yield from list(walk(view, *which))
+        stack.catalog.remove(upload)
+
+    monkeypatch.setattr(CatalogView, "walk", changed_meanwhile)
+    report = run(stack, tags=TagCheck.ALL)
+    assert (report.is_clean, report.tags_checked) == (True, 0)
+
+
+def describe(stack: StackInMoto, key: str, label_tags: dict[str, str]) -> Upload:
+    """Let an image be described, and the record say which tags of labels were written."""
+    upload = stack.put(key)
+    assert isinstance(stack.catalog.open(upload), Opened)
+    at = upload.uploaded_at
+    stack.catalog.describe(upload, at, "a cat", TagState.WRITTEN, 0, labels={"cat"}, label_tags=label_tags or None)
+    return upload
+
+
+def set_tags(stack: StackInMoto, key: str, tags: dict[str, str]) -> None:
+    tag_set: list[TagTypeDef] = [{"Key": name, "Value": value} for name, value in tags.items()]
+    stack.s3.put_object_tagging(Bucket=stack.bucket, Key=key, Tagging={"TagSet": tag_set})
+
+
+def tags_of(stack: StackInMoto, key: str) -> dict[str, str]:
+    answer = stack.s3.get_object_tagging(Bucket=stack.bucket, Key=key)
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
 
 def test_a_sample_of_tags_is_bounded(stack: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,29 +329,77 @@ def test_what_is_stuck_gets_its_own_event_once_more(stack: StackInMoto) -> None:
     assert opened.attempts == 1
 
 
-def test_an_orphan_is_taken_out(stack: StackInMoto) -> None:
-    upload = make_upload(bucket=stack.bucket, key="orphan.png")
+def test_an_orphan_is_told_of_as_deleted_after_its_record_and_before_any_real_event(stack: StackInMoto) -> None:
+    upload = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A1")
     stack.record(upload, Status.DESCRIBED)
-    assert run(stack, repairs=True).removed == 1
-    assert isinstance(stack.catalog.open(upload), Opened)
+    assert run(stack, repairs=True).sent == 1
+    (message,) = stack.sent_to_backfill()
+    (deletion,) = parse_body(message.body)
+    assert deletion == Deletion(stack.bucket, "orphan.png", "0063A10", iso_utc(stack.clock.now))
+    assert isinstance(stack.catalog.open(upload), AlreadyFinal)  # until the functions have looked themselves
+    newer = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A2")
+    stack.record(newer, Status.DESCRIBED)
+    assert not stack.catalog.remove(deletion)
 
 
-def test_an_orphan_whose_record_became_a_newer_one_meanwhile_stays(
+def test_tags_are_written_as_the_record_says_and_a_persons_stay(stack: StackInMoto) -> None:
+    upload = describe(stack, "a.png", {"labels": "boat cat", "label:boat": "yes"})
+    set_tags(stack, "a.png", {"prompt": "a dog", "labels": "regatta 2026", "album": "lake"})
+    record = record_of(stack, upload)
+    report = run(stack, repairs=True, tags=TagCheck.ALL)
+    assert (report.tags_mended, report.sent) == (1, 0)
+    assert wrong(report) == {"a.png": "tags"}
+    mended = {"prompt": "a cat", "labels": "regatta 2026", "label:boat": "yes", "album": "lake"}
+    assert tags_of(stack, "a.png") == mended
+    assert record_of(stack, upload) == record
+    assert run(stack, repairs=True, tags=TagCheck.ALL).is_clean
+
+
+def test_tags_that_have_no_room_or_that_the_stack_writes_no_more_are_told_and_not_mended(stack: StackInMoto) -> None:
+    describe(stack, "a.png", {"labels": "cat"})
+    theirs = {f"user-{number}": "theirs" for number in range(10)}
+    set_tags(stack, "a.png", theirs)
+    report = run(stack, repairs=True, tags=TagCheck.ALL)
+    assert (report.tags_mended, wrong(report)) == (0, {"a.png": "tags"})
+    set_tags(stack, "a.png", {"album": "lake"})
+    stack.parameters["WriteTags"] = "false"
+    report = run(stack, repairs=True, tags=TagCheck.ALL)
+    assert (report.tags_mended, wrong(report)) == (0, {"a.png": "tags"})
+    assert tags_of(stack, "a.png") == {"album": "lake"}
+
+
+def test_an_object_that_was_overwritten_gets_no_tags_of_the_one_before(stack: StackInMoto) -> None:
+    describe(stack, "a.png", {"labels": "cat"})
+    stack.s3.put_object(Bucket=stack.bucket, Key="a.png", Body=b"another picture")
+    stack.clock.now -= HOUR
+    report = run(stack, repairs=True, tags=TagCheck.ALL)
+    assert report.tags_mended == 0
+    assert tags_of(stack, "a.png") == {}
+
+
+def test_an_object_that_is_described_anew_while_it_is_mended_has_its_new_tags(
     stack: StackInMoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A1")
-    newer = make_upload(bucket=stack.bucket, key="orphan.png", sequencer="0063A2")
-    stack.record(upload, Status.DESCRIBED)
-    look = BucketView.look
+    describe(stack, "a.png", {"labels": "cat", "label:cat": "yes"})
+    tag, overtakings = Objects.tag, list[int]()
 
-    def uploaded_right_after(view: BucketView, key: str) -> Listed | None:
-        found = look(view, key)
-        stack.record(newer, Status.DESCRIBED)
-        return found
+    def overtaken(*arguments: Any) -> Any:
+        if not overtakings:
+            overtakings.append(1)
+            later = stack.put("a.png", sequencer="FF")
+            set_tags(stack, "a.png", {"prompt": "a dog", "labels": "dog", "album": "garden"})
+            stack.catalog.open(later)
+            stack.catalog.describe(later, later.uploaded_at, "a dog", TagState.WRITTEN, 0, label_tags={"labels": "dog"})
+        return tag(*arguments)
 
-    monkeypatch.setattr(BucketView, "look", uploaded_right_after)
-    run(stack, repairs=True)
-    assert isinstance(stack.catalog.open(newer), AlreadyFinal)
+    monkeypatch.setattr(Objects, "tag", overtaken)
+    report = run(stack, repairs=True, tags=TagCheck.ALL)
+    assert (overtakings, report.tags_mended) == ([1], 0)
+    assert tags_of(stack, "a.png") == {"prompt": "a dog", "labels": "dog", "album": "garden"}
+
+
+def record_of(stack: StackInMoto, upload: Upload) -> dict[str, Any] | None:
+    return get(stack.dynamodb, stack.outputs["CatalogTableName"], {"image": upload.image})
 
 
 def test_folders_the_dead_and_what_is_underway_are_left_alone(stack: StackInMoto) -> None:
