@@ -7,9 +7,14 @@ too).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
+from botocore.loaders import JSONFileLoader
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -37,6 +42,17 @@ class StacksTogether(LoadFileScheduling):
         if not file.startswith("tests/stack/") or file.endswith(tuple(f"/test_{name}.py" for name in ALONE)):
             return super()._split_scope(nodeid)
         return "operated" if file.endswith(tuple(f"/test_{name}.py" for name in OPERATED)) else "stack"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Let what is the same each time be read once, and not for each session of boto3 and each run of the command."""
+    read = JSONFileLoader.load_file
+    model = cache(lambda path: read(JSONFileLoader(), path))  # of a service: megabytes of JSON
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: model(path))
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

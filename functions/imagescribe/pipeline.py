@@ -79,7 +79,7 @@ class Pipeline:
 
     def describe(self, job: Job) -> Outcome:
         """Lead one image its whole way, as far as it gets this time."""
-        with ExitStack() as if_not_called, ExitStack() as if_not_paid:
+        with ExitStack() as if_not_called, ExitStack() as if_not_saved:
             if job.permit:
                 if_not_called.callback(self._release, job.permit)
 
@@ -113,7 +113,7 @@ class Pipeline:
                     self.metrics.add(Metric.COPIES)
                     return self._finish(job, upload, attempts, description, inspected_at)
                 case Claimed():
-                    if_not_paid.callback(self.ledger.release, upload, job.holder)
+                    if_not_saved.callback(self.ledger.release, upload, job.holder)
 
             # Have a picture of it made that the endpoint takes, if it is not to get this one.
             rendered = rendered_from(head, self.settings.max_bytes_as_they_are)
@@ -142,17 +142,18 @@ class Pipeline:
                 if not self.endings.is_current(upload):
                     return self.endings.overwritten(upload)
             answer = self._call(picture, if_not_called)
+            if isinstance(answer, Description) or (isinstance(answer, Transient) and answer.may_be_billed):
+                if_not_saved.pop_all()
+                if_not_saved.callback(self.ledger.release, upload, job.holder, may_be_paid=True)
             if not isinstance(answer, Description):
                 return self._refused(upload, attempts, answer, self._record(permit, answer))
 
             # Save what is paid for before anything else. Of an object overwritten meanwhile nobody knows what it is of.
-            inspected_at = -inf
-            if upload.version_id is None:
-                inspected_at = self.clock()
-                if not self.endings.is_current(upload, job.ends_at):
-                    self._record(permit, answer)
-                    return self.endings.overwritten(upload)
-            if_not_paid.pop_all()
+            inspected_at = self.clock() if upload.version_id is None else -inf
+            if upload.version_id is None and not self.endings.is_current(upload, job.ends_at):
+                self._record(permit, answer)
+                return self.endings.overwritten(upload)
+            if_not_saved.pop_all()
             description = self.ledger.save(upload, replace(answer, rendered_from=rendered), job.ends_at)
             self._record(permit, answer)
             return self._finish(job, upload, attempts, description, inspected_at)

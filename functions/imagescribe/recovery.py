@@ -83,9 +83,12 @@ class Recovery:
     def _switch(self, pause: RetryAt | None, notes: Notes) -> str:
         """Disable the mappings in a long pause, so that a waiting backlog costs nothing, and enable them after it."""
         is_long = pause is not None and pause.time - self.clock() > LONG_PAUSE_SECONDS
-        if is_long and not notes.intake_disabled and self.mappings.enable(enabled=False):
-            self.notebook.note_intake(disabled=True)
-            return "disabled"
+        if is_long and not (notes.intake_disabled and notes.intake_settled):
+            # Noted first: a mapping that is disabled without a note would never be enabled again.
+            self.notebook.note_intake(disabled=True, settled=False)
+            if self.mappings.enable(enabled=False):
+                self.notebook.note_intake(disabled=True)
+                return "disabled"
         if pause is None and notes.intake_disabled and self.mappings.enable(enabled=True):
             # The first call that comes through is the breaker's probe.
             self.notebook.note_intake(disabled=False)

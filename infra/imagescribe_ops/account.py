@@ -10,9 +10,9 @@ from imagescribe.aws.secrets import ApiKey
 from imagescribe.errors import NoApiKeyError
 from imagescribe.model.answers import credits_usd, error_words
 from imagescribe.model.text import redact
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import readable_errors
 
 SECONDS = 20.0
 

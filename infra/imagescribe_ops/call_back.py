@@ -12,8 +12,11 @@ from typing import Final
 from imagescribe.aws.sqs_batches import send_all
 from imagescribe.model.events import Upload, upload_body
 from imagescribe.model.record import Status
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
+from imagescribe_ops.aws.stack import StackOutputs
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
-from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs, readable_errors
 
 SOURCE: Final = "imagescribe.resume"
 

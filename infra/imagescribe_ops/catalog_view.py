@@ -18,7 +18,8 @@ from imagescribe.query.pages import Page, Pages
 from imagescribe.query.reader import BATCH_GET_LIMIT, CatalogReader, StatusCounts
 from imagescribe.query.records import ImageRecord
 from imagescribe.stores.dynamodb import get_all
-from imagescribe_ops.stack import Connection, readable_errors
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
 
 __all__ = ["UNFINISHED", "CatalogView", "ImageRecord", "Page", "StatusCounts", "upload_of"]
 

@@ -29,12 +29,14 @@ from imagescribe.throttle import Throttle
 from imagescribe.throttle import rate as rates
 from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
 from imagescribe.throttle.item import ThrottleItem
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.stack import StackOutputs, read_deployed
 from imagescribe_ops.call_back import call_back
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.retries import is_superseded_by, upload_again
-from imagescribe_ops.stack import Connection, StackOutputs, read_deployed, readable_errors
 from imagescribe_ops.standing import Intake, StackStatus, read_intake, read_status
 
 MAX_DEAD_LETTERS_REDRIVEN = 1_000

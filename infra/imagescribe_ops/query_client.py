@@ -11,8 +11,9 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.stack import StackOutputs
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection, StackOutputs
 
 TIMEOUT_SECONDS: Final = (5, 35)
 """To connect and to answer: the function may take 29 s."""

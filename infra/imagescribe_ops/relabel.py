@@ -25,10 +25,10 @@ from imagescribe.model.record import Record, Status
 from imagescribe.model.tags import OurTags, TagState
 from imagescribe.stores.catalog import Catalog
 from imagescribe.stores.dynamodb import get
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.catalog_view import CatalogView, upload_of
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import readable_errors
 
 SIDE_BY_SIDE: Final = 16
 CHUNK: Final = 100

@@ -12,8 +12,10 @@ from imagescribe.throttle import Throttle
 from imagescribe.throttle import breaker as breakers
 from imagescribe.throttle.breaker import UNTIL_CLOSED, OpenedBy
 from imagescribe.throttle.budget import utc_day
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.queue_depth import QueueDepth
+from imagescribe_ops.aws.stack import StackOutputs
 from imagescribe_ops.catalog_view import CatalogView, StatusCounts
-from imagescribe_ops.stack import Connection, QueueDepth, StackOutputs
 
 MAX_DEAD_LETTERS_COUNTED = 200
 MAX_WAITING_READ = 100

@@ -15,11 +15,12 @@ from imagescribe.model.events import parse_body
 from imagescribe.model.record import Status
 from imagescribe.model.times import iso_utc
 from imagescribe.stores.dynamodb import get
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.logs import Logs
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.logs import Logs
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import QueueDepth, readable_errors
 from imagescribe_ops.standing import pause_sentence, queued_sentence
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.local.pictures import Picture
-from imagescribe_ops.stack import readable_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -19,8 +19,8 @@ from imagescribe.query.pages import Pages
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.gallery.server import RunningGallery
-from imagescribe_ops.stack import Connection
 from tests import chromium
 from tests.browser.pictures import Shelf
 from tests.chromium import Visits

@@ -14,9 +14,9 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.local.stack import LocalCloud, LocalStack
 from imagescribe_ops.simulator import JournalEntry, ScriptedAnswer, SimulatorClient
-from imagescribe_ops.stack import QueueDepth
 from tests.stack.bodies import Uploaded
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from dataclasses import replace
 import pytest
 
 from imagescribe.metrics import Metric
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.simulator import BodyKind, ScriptedAnswer
-from imagescribe_ops.stack import QueueDepth
 from tests.alarm_state import rings
 from tests.emf import Point, points
 from tests.sam_template import OBSERVABILITY, resources

@@ -11,8 +11,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from imagescribe.backfill.jobs import KIND
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.simulator import ScriptedAnswer
-from imagescribe_ops.stack import QueueDepth
 from tests.stack.conftest import Ask, Stacks
 from tests.stack.deployment import Deployment, events_client
 from tests.stack.pictures import picture

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from imagescribe_ops.aws.stack import StackOutputs, read_deployed
 from imagescribe_ops.deployment.build import architecture
+from imagescribe_ops.deployment.change_sets import ChangeSets, Proposal
 from imagescribe_ops.deployment.changes import Action
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
+from imagescribe_ops.deployment.cloudformation import CloudFormation
 from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.local.stack import LocalStack, restate_concurrency
-from imagescribe_ops.stack import StackOutputs, read_deployed
+from imagescribe_ops.local.deploy import restate_concurrency
+from imagescribe_ops.local.stack import LocalStack
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, session_of
 from tests.stack.pictures import picture
@@ -138,6 +140,7 @@ class Small:
     def __init__(self, stacks: Stacks, name: str) -> None:
         self._s3 = stacks.cloud.connection.s3()
         self._name = name
+        self.change_sets = ChangeSets(stacks.cloud.connection, name, look_seconds=0.5)
         self.cloudformation = CloudFormation(stacks.cloud.connection, name, look_seconds=0.5)
         self._s3.create_bucket(Bucket=f"{name}-templates")
 
@@ -147,7 +150,7 @@ class Small:
         return f"{self._s3.meta.endpoint_url}/{self._name}-templates/{name}"
 
     def propose(self, resources: dict[str, Any], **tags: str) -> Proposal | None:
-        return self.cloudformation.propose(self.put("main", resources), self.cloudformation.standing(), {}, {}, tags)
+        return self.change_sets.propose(self.put("main", resources), self.cloudformation.standing(), {}, {}, tags)
 
     def carry_out(self, resources: dict[str, Any], **tags: str) -> Proposal:
         proposal = self.propose(resources, **tags)
@@ -215,7 +218,7 @@ def test_a_new_stack_that_nobody_agreed_to_is_gone(small: Small) -> None:
     proposal = small.propose({"One": queue()})
     assert proposal
     assert proposal.is_new
-    small.cloudformation.discard(proposal)
+    small.change_sets.discard(proposal)
     assert small.cloudformation.standing() == Standing()
 
 

@@ -16,13 +16,13 @@ import requests.adapters
 from botocore.client import BaseClient
 from typer.testing import CliRunner
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.doctor import care
 from imagescribe_ops.doctor.doctor import CHECKS, examine
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import Finding, State
 from imagescribe_ops.doctor.permissions import ACTIONS
-from imagescribe_ops.stack import Connection
 from tests import runbook
 from tests.aws_cli import aws_lines, run_aws
 from tests.certificates import CERTIFICATES

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from imagescribe_ops.aws.stack import read_outputs
 from imagescribe_ops.local import deploy
 from imagescribe_ops.simulator import ScriptedAnswer
-from imagescribe_ops.stack import read_outputs
 from tests import event_schemas
 from tests.factories import ROOT
 from tests.stack import bodies

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.simulator import BodyKind, ScriptedAnswer
-from imagescribe_ops.stack import QueueDepth
 from tests.stack.bodies import Uploaded
 from tests.stack.conftest import Run, Stacks
 from tests.stack.deployment import Deployment

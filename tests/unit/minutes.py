@@ -26,14 +26,14 @@ class FakeLambda:
 
     enabled: dict[str, bool] = field(default_factory=lambda: {"mapping-1": True, "mapping-2": True})
     busy: set[str] = field(default_factory=set)
-    failing: ClientError | None = None
+    failing: dict[str, ClientError] = field(default_factory=dict)
     updates: int = 0
 
     def update_event_source_mapping(self, **request: Any) -> dict[str, Any]:
         mapping, enabled = request["UUID"], request["Enabled"]
         self.updates += 1
-        if self.failing is not None:
-            raise self.failing
+        if mapping in self.failing:
+            raise self.failing[mapping]
         if mapping in self.busy:
             raise aws_error("ResourceInUseException", "UpdateEventSourceMapping")
         self.enabled[mapping] = enabled

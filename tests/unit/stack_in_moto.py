@@ -24,9 +24,10 @@ from imagescribe.throttle import rate as rates
 from imagescribe.throttle.breaker import Breaker, OpenedBy
 from imagescribe.throttle.budget import Budget, utc_day
 from imagescribe.throttle.item import ThrottleItem
-from imagescribe_ops import stack
+from imagescribe_ops.aws import stack
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.stack import StackOutputs
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import Connection, StackOutputs
 from tests.factories import Clock, make_description, make_picture, make_upload, unique
 from tests.unit.conftest import REGION, make_bucket, make_table
 
@@ -277,7 +278,7 @@ def make_stack(aws: boto3.Session, **parameters: str) -> StackInMoto:
 
 def described(made: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
     """Let CloudFormation know a stack, and let the command live by its clock."""
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
+    monkeypatch.setattr(stack, "describe_stack", lambda _connection, _stack: made.describe())
     find = Operations.of_stack
     monkeypatch.setattr(Operations, "of_stack", lambda *names: replace(find(*names), clock=made.clock))
     return made

@@ -234,12 +234,15 @@ def test_a_rejected_image_is_final_with_the_endpoints_own_words(stage: Stage, re
 
 def test_an_answer_that_was_billed_and_not_seen_is_named_as_the_one_double_charge_there_is(stage: Stage) -> None:
     upload = stage.upload(PICTURE)
-    stage.endpoint.says(Fault.TIMED_OUT)
+    stage.endpoint.says(Fault.TIMED_OUT, 503)  # which costs nothing
     stage.settle()
 
     assert stage.standing(upload)["status"] == "described"
     assert stage.endpoint.paid.total() == 2
     assert stage.throttle_state().budget.spent_usd == 2 * PRICE_USD  # so that the budget counts it
+    paid = stage.paid(upload)
+    assert paid is not None
+    assert paid["claims"] == 2
 
 
 def test_a_batch_of_ten_is_described_side_by_side(stage: Stage) -> None:

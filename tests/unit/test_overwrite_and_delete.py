@@ -87,7 +87,10 @@ def test_a_picture_overwritten_during_the_call_never_gets_the_old_prompt(stage: 
     record = stage.record(old)
     assert record is None or record["prompt"] is None
     assert stage.tags(old) == {}
-    assert stage.paid(old) is None  # nobody knows which picture was described
+    unsaved = stage.paid(old)
+    assert unsaved is not None
+    assert "body" not in unsaved  # nobody knows which picture was described, but something was paid for
+    assert "holder" not in unsaved
 
     stage.settle()
     assert_described(stage, new[0], NEW)

@@ -235,10 +235,9 @@ def test_an_answer_that_can_not_be_kept_until_the_invocation_ends_is_asked_for_a
     stage.settle()
     assert status(stage, upload) == "described"
     assert stage.endpoint.paid.total() == 2
-    if request_name == "update_item":
-        paid = stage.paid(upload)
-        assert paid is not None
-        assert paid["claims"] == 2  # so that the double charge can be found
+    paid = stage.paid(upload)
+    assert paid is not None
+    assert paid["claims"] == 2  # so that the double charge can be found
 
 
 @pytest.mark.parametrize(

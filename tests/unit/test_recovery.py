@@ -89,12 +89,31 @@ def test_a_mapping_that_is_being_changed_right_now_is_tried_again_the_next_minut
     assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": True}
 
 
-def test_any_other_failure_of_lambda_is_not_hidden(minutes: Minutes) -> None:
-    minutes.stage.pipeline.throttle.open("maintenance")
-    minutes.lambda_.failing = aws_error("AccessDeniedException")
-    with pytest.raises(ClientError, match="AccessDenied"):
+def test_mappings_of_which_one_was_disabled_before_the_pause_was_over_are_all_enabled_after_it(
+    minutes: Minutes,
+) -> None:
+    minutes.pause(LONG_PAUSE_SECONDS + 30)  # in the next minute it is no long pause any more
+    minutes.lambda_.busy = {"mapping-1"}
+    minutes.run()
+    assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": False}
+    minutes.lambda_.busy = set()
+    for _ in range(3):
         minutes.run()
-    assert not minutes.recovery().notebook.read().intake_disabled
+    assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": True}
+
+
+def test_any_other_failure_of_lambda_is_not_hidden_and_what_was_disabled_before_it_is_enabled_again(
+    minutes: Minutes,
+) -> None:
+    minutes.pause(LONG_PAUSE_SECONDS + 30)
+    minutes.lambda_.failing = {"mapping-2": aws_error("TooManyRequestsException")}
+    with pytest.raises(ClientError, match="TooManyRequests"):
+        minutes.run()
+    assert minutes.lambda_.enabled == {"mapping-1": False, "mapping-2": True}
+    minutes.lambda_.failing = {}
+    minutes.stage.clock.sleep(180)
+    minutes.run()
+    assert minutes.lambda_.enabled == {"mapping-1": True, "mapping-2": True}
 
 
 # ── Dead letters come back when all is well ──────────────────────────────────────────────────────────────────────────

@@ -108,9 +108,13 @@ def test_no_condition_on_a_set_of_values_is_met_by_a_request_without_any() -> No
 
 
 @pytest.mark.parametrize("table", ["Ledger", "Catalog"])
-@pytest.mark.parametrize("action", ["dynamodb:BatchGetItem", "dynamodb:GetItem"])
-def test_the_describe_function_may_look_a_whole_batch_up(table: str, action: str) -> None:
-    assert action in ALLOWED[f"DescribeRole.{table}"]["Action"]
+def test_the_describe_function_may_look_a_whole_batch_up(table: str) -> None:
+    assert "dynamodb:BatchGetItem" in ALLOWED[f"DescribeRole.{table}"]["Action"]
+
+
+def test_the_describe_function_reads_single_items_of_the_ledgers_table_alone() -> None:  # such as the throttle's
+    assert "dynamodb:GetItem" in ALLOWED["DescribeRole.Ledger"]["Action"]
+    assert "dynamodb:GetItem" not in ALLOWED["DescribeRole.Catalog"]["Action"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from imagescribe.aws.s3 import error_code
 from imagescribe.model.listing import Listed
 from imagescribe.model.times import iso_utc
 
@@ -33,12 +34,17 @@ def list_page(client: S3Client, bucket: str, prefix: str, after: str) -> tuple[l
 
 
 def look(client: S3Client, bucket: str, key: str) -> Listed | None:
-    """Return an object as it is at this moment, with its version; None where there is none, or a delete marker."""
+    """Return an object as it is at this moment, with its version; None where there is none, or a delete marker.
+
+    Nothing but its key where S3 says no more of it, as with SSE-C.
+    """
     try:
         answer = client.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _MISSING:
+        if error_code(error) in _MISSING:
             return None
+        if error_code(error) == "400":
+            return Listed(key, "", -1, "")
         raise
     return _listed(key, answer["ContentLength"], answer)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imagescribe.backfill.jobs import Jobs, Phase
 from imagescribe.errors import MalformedMessageError
 from imagescribe.model.events import Upload, job_of, parse_body
+from imagescribe.model.record import Status
 from imagescribe.stores.dynamodb import ConditionFailedError, delete_if
 
 if TYPE_CHECKING:
@@ -45,16 +46,16 @@ class Gate:
             with suppress(MalformedMessageError):
                 for event in parse_body(record["body"]):
                     if isinstance(event, Upload):
-                        self._remove_waiting(event)
+                        self._remove_unfinished(event)
 
-    def _remove_waiting(self, upload: Upload) -> None:
+    def _remove_unfinished(self, upload: Upload) -> None:
         with suppress(ConditionFailedError):
             delete_if(
                 self.dynamodb,
                 self.catalog_table,
                 {"image": upload.image},
-                "sequencer = :sequencer AND waiting_until <> :none",
-                {":sequencer": upload.sequencer, ":none": None},
+                "sequencer = :sequencer AND #status IN (:describing, :waiting)",
+                {":sequencer": upload.sequencer, ":describing": Status.DESCRIBING, ":waiting": Status.WAITING},
             )
 
 

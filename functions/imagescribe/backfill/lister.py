@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.aws.s3_listing import is_versioned, look
+from imagescribe.aws.sqs import depth
 from imagescribe.aws.sqs_batches import send_all
 from imagescribe.backfill.jobs import Job, Jobs, Phase
 from imagescribe.backfill.selection import Recorded, Selection
@@ -77,13 +78,13 @@ class Lister:
 
     def run(self, holder: str, ends_at: float) -> dict[str, str]:
         """Go on with all running jobs until the invocation ends (epoch seconds), and say what became of each."""
-        depth = self.depth()
+        waiting = depth(self.sqs, self.queue_url)
         told: dict[str, str] = {}
         for job in self.jobs.all():
             if job.phase is not Phase.RUNNING or not self.jobs.take(job, holder, ends_at):
                 continue
             try:
-                after = self._work(job, holder, MAX_DEPTH - depth, ends_at)
+                after = self._work(job, holder, MAX_DEPTH - waiting, ends_at)
             except ManifestError as error:
                 self.jobs.release(job, holder, Phase.FAILED, str(error))
                 told[job.id] = f"failed: {error}"
@@ -93,23 +94,11 @@ class Lister:
                 self.jobs.release(job, holder, trouble=str(error))
                 told[job.id] = f"trouble: {error}"
                 continue
-            depth += after.sent - job.sent
-            is_done = after.is_listed and not depth
+            waiting += after.sent - job.sent
+            is_done = after.is_listed and not waiting
             self.jobs.release(after, holder, Phase.DONE if is_done else Phase.RUNNING)
             told[job.id] = "done" if is_done else f"{after.listed} listed, {after.sent} sent"
         return told
-
-    def depth(self) -> int:
-        """Return how many messages the backfill queue holds, as SQS estimates it."""
-        attributes = self.sqs.get_queue_attributes(
-            QueueUrl=self.queue_url,
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-                "ApproximateNumberOfMessagesDelayed",
-            ],
-        )["Attributes"]
-        return sum(map(int, attributes.values()))
 
     def _work(self, job: Job, holder: str, room: int, ends_at: float) -> Job:
         """Read pages while there is room in the queue and time."""
@@ -154,10 +143,15 @@ class Lister:
         pairs = [(each, records.get(f"s3://{self.bucket}/{each.key}")) for each in objects]
         pairs = [(listed, record) for listed, record in pairs if selection.may_take(listed, record)]
         if needs_look:
-            looked = self.pool.map(lambda pair: look(self.s3, self.bucket, pair[0].key), pairs)
+            looked = self.pool.map(lambda pair: self._look(pair[0]), pairs)
             found = [(listed, record) for listed, (_, record) in zip(looked, pairs, strict=True)]
             pairs = [(listed, record) for listed, record in found if listed and selection.takes(listed, record)]
         return [made_upload(listed, self.bucket, record.sequencer if record else None) for listed, record in pairs]
+
+    def _look(self, listed: Listed) -> Listed | None:
+        """Return an object as it is at this moment, or as it was listed where S3 says no more of it."""
+        now = look(self.s3, self.bucket, listed.key)
+        return listed if now and not now.etag else now
 
     def _forget(self, upload: Upload, selection: Selection) -> None:
         """Take an answer out of the ledger that is older than what is asked for; never one that was paid for since."""

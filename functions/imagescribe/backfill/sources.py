@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class ManifestSource:
     Raises
     ------
     ManifestError
-        It is of another bucket, or in another format.
+        It is of another bucket, or in another format; raised by a page, too.
     """
 
     is_current = False
@@ -139,6 +140,12 @@ class ManifestSource:
 
     def _read(self, key: str) -> Iterator[Listed | None]:
         """Yield the rows of a file, None for those that tell of no object of ours."""
+        try:
+            yield from self._rows_of(key)
+        except (ValueError, KeyError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
+            raise ManifestError(f"{key} can't be read: {error}") from error
+
+    def _rows_of(self, key: str) -> Iterator[Listed | None]:
         body = self._client.get_object(Bucket=self._place, Key=key)["Body"]
         with closing(body):
             raw = cast("IO[bytes]", gzip.GzipFile(fileobj=body)) if key.endswith(".gz") else cast("IO[bytes]", body)

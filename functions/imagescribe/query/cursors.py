@@ -33,9 +33,11 @@ def decode(cursor: str, *kinds: type) -> Position:
     """
     try:
         position: Any = json.loads(of_text(cursor, MAX_LENGTH))
+        # Half of a surrogate pair, which JSON can hold, has no encoding.
+        is_ours = isinstance(position, list) and encode(tuple(position)) == cursor
     except (ValueError, RecursionError) as error:
         raise foreign_cursor() from error
-    if not isinstance(position, list) or [type(part) for part in position] != list(kinds):
+    if not is_ours or [type(part) for part in position] != list(kinds):
         raise foreign_cursor()
     return tuple(position)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from heapq import merge
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
@@ -145,8 +145,8 @@ class Pages:
 
     def _by_status(self, statuses: list[Status], day: date | None, after: str) -> Found:
         """Yield ranges of one index, merged by time; at the same time they stand in the order of the statuses."""
-        # Text compares as time does; every time of the next day is greater than that day's bare date.
-        first, end = (day.isoformat(), (day + timedelta(days=1)).isoformat()) if day else ("0", "~")
+        # Text compares as time does, and a ~ comes after all that stands in a time.
+        first, end = (day.isoformat(), f"{day}~") if day else ("0", "~")
         last_status = ""
         until, until_before = end, end
         start: dict[str, Any] = {}

@@ -123,7 +123,7 @@ def moment(text: str, name: str) -> int | None:
     try:
         at = datetime.fromisoformat(text)
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return max(0, int(at.timestamp() * 1000))
+        return max(0, int(at.astimezone(UTC).timestamp() * 1000))  # an OverflowError where UTC has no such day
     except (ValueError, OverflowError):
         raise QueryError(
             f"{name} is no day and no time.", f"Write {name}=2026-11-26 or {name}=2026-11-26T09:30:00Z."

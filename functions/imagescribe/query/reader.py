@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 BATCH_GET_LIMIT: Final = 100
 """Items in one BatchGetItem: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
+FIRST_DAY: Final = date(2026, 11, 1)
+"""Nothing was described before there was ImageScribe, and a question since then is a request for each day."""
+
 COUNT_PAGES: Final = 20
 """Pages of 1 MB (about 5,000 keys each) that are read for one count; further on it says "at least"."""
 
@@ -94,7 +97,7 @@ class CatalogReader:
 
     def days_since(self, day: date) -> Iterator[date]:
         """Yield the days from one on to tomorrow, since another clock may be ahead of ours."""
-        tomorrow = datetime.fromtimestamp(self._clock(), UTC).date() + timedelta(days=1)
+        day, tomorrow = max(day, FIRST_DAY), datetime.fromtimestamp(self._clock(), UTC).date() + timedelta(days=1)
         while day <= tomorrow:
             yield day
             day += timedelta(days=1)

@@ -5,6 +5,7 @@ They go through the low-level client: `boto3.resource` is slow to make and not m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
@@ -138,7 +139,7 @@ def get_all(client: DynamoDBClient, keys: Mapping[str, Sequence[Mapping[str, Any
 def delete_if(
     client: DynamoDBClient, table: str, key: Mapping[str, Any], condition: str, operands: Mapping[str, Any]
 ) -> None:
-    """Delete one item if a condition holds.
+    """Delete one item if a condition holds, in which ``#status`` stands for an attribute whose name is reserved.
 
     Raises
     ------
@@ -146,6 +147,8 @@ def delete_if(
         The condition does not hold, or there is no such item.
     """
     optional: dict[str, Any] = {"ExpressionAttributeValues": _marshal(operands)} if operands else {}
+    if names := re.findall(r"#\w+", condition):
+        optional["ExpressionAttributeNames"] = {name: name[1:] for name in names}
     try:
         client.delete_item(TableName=table, Key=_marshal(key), ConditionExpression=condition, **optional)
     except ClientError as error:

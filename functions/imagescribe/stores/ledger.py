@@ -2,8 +2,8 @@
 
 One item for each distinct content. Before a paid call the item is claimed, with a lease that ends with the invocation;
 the answer is saved in it before anything else is done with the answer, and stays for good. The claim of a holder that
-crashed ends by its lease. The content may then have been paid for without the answer being known, so taking it over is
-counted in `claims`.
+crashed ends by its lease. The content may then have been paid for without the answer being known, as it may where an
+answer came too late. `claims` counts the claims of which that is so, and the present one.
 
 Powertools' Idempotency was weighed for this. It has the same claim and lease, but knows no holder, so a claim whose
 confirmation got lost locks its own holder out for the rest of the lease; it tries once to save a paid answer and, if
@@ -39,7 +39,7 @@ class Claimed:
     Attributes
     ----------
     claims
-        1, or more where holders before us crashed and may have paid.
+        1, or more where holders before us may have paid.
     """
 
     claims: int
@@ -125,26 +125,32 @@ class Ledger:
                     raise
                 self._sleep(SAVE_RETRY_SECONDS)
 
-    def release(self, upload: Upload, holder: str) -> None:
-        """Give a claim back without an answer, so that the next one need not wait for the lease to end."""
-        ours = "holder = :holder AND attribute_not_exists(body)"
-        operands = {":holder": holder, ":one": 1}
-        try:
-            delete_if(self._client, self._table, content_key(upload), f"{ours} AND claims = :one", operands)
-        except ConditionFailedError:
-            # Somebody before us crashed, and may have paid: that is not forgotten.
+    def release(self, upload: Upload, holder: str, *, may_be_paid: bool = False) -> None:
+        """Give a claim back without an answer, so that the next one need not wait for the lease to end.
+
+        Parameters
+        ----------
+        may_be_paid
+            Whether there was a call that may have been billed. It is not forgotten, as that of others before us is not.
+        """
+        ours, operands = "holder = :holder AND attribute_not_exists(body)", {":holder": holder}
+        if not may_be_paid:
             with suppress(ConditionFailedError):
-                update_if(
-                    self._client,
-                    self._table,
-                    content_key(upload),
-                    values={},
-                    condition=ours,
-                    operands={":holder": holder},
-                    remove=("holder", "lease_until"),
-                    add={"claims": -1},
-                    returns_item=False,
-                )
+                alone = f"{ours} AND claims = :one"
+                delete_if(self._client, self._table, content_key(upload), alone, {**operands, ":one": 1})
+                return
+        with suppress(ConditionFailedError):
+            update_if(
+                self._client,
+                self._table,
+                content_key(upload),
+                values={},
+                condition=ours,
+                operands=operands,
+                remove=("holder", "lease_until"),
+                add={} if may_be_paid else {"claims": -1},
+                returns_item=False,
+            )
 
     def _save(self, upload: Upload, description: Description) -> Description:
         paid = {**asdict(description), "image": upload.image}

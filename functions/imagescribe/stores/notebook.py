@@ -39,13 +39,14 @@ class Notes:
 
     Attributes
     ----------
-    intake_disabled
-        Whether the event source mappings were disabled while no calls are made.
+    intake_disabled, intake_settled
+        Whether the event source mappings were to be disabled while no calls are made, and whether all of them were.
     dlq_remaining, dlq_read_at
         How many dead letters stayed when they were last looked through, and when that was (epoch seconds).
     """
 
     intake_disabled: bool = False
+    intake_settled: bool = True
     dlq_remaining: int = 0
     dlq_read_at: float = 0.0
     standstill: Standstill = field(default=Standstill())
@@ -63,6 +64,7 @@ class Notebook:
         item = get(self._client, self._table, RECOVERY_KEY) or {}
         return Notes(
             bool(item.get("intake_disabled", False)),
+            bool(item.get("intake_settled", True)),
             int(item.get("dlq_remaining", 0)),
             float(item.get("dlq_read_at", 0)),
             Standstill(
@@ -73,9 +75,9 @@ class Notebook:
             ),
         )
 
-    def note_intake(self, *, disabled: bool) -> None:
-        """Note whether the event source mappings are disabled."""
-        self._note({"intake_disabled": disabled})
+    def note_intake(self, *, disabled: bool, settled: bool = True) -> None:
+        """Note whether the event source mappings are to be disabled, and whether all of them are as they are to be."""
+        self._note({"intake_disabled": disabled, "intake_settled": settled})
 
     def note_dead_letters(self, remaining: int, now: float) -> None:
         """Note that the dead letters were looked through just now, and how many stayed."""

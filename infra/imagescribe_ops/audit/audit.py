@@ -27,11 +27,12 @@ from imagescribe_ops.audit.merge import merge_join
 from imagescribe_ops.audit.report import AuditReport
 from imagescribe_ops.audit.tags import TagAudit
 from imagescribe_ops.audit.verdicts import MENDED, Verdict, judge
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import QueueDepth, readable_errors
 
 UNDERWAY_SECONDS: Final = 900.0
 """S3's events come in seconds, sometimes in minutes. With an empty queue, what is older has no message any more."""

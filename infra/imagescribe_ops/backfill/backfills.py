@@ -15,11 +15,12 @@ from imagescribe.backfill.sources import ManifestError, source_of
 from imagescribe.model.times import iso_utc
 from imagescribe.settings import Renditions
 from imagescribe_ops.audit.audit import described_prefix
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.backfill.estimate import Estimate, Estimator
 from imagescribe_ops.display import safe
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import QueueDepth, readable_errors
 
 MAX_BUDGET_DAYS: Final = 30.0
 SIDE_BY_SIDE: Final = 8

@@ -20,11 +20,13 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.stack import DEFAULT_STACK, StackOutputs
 from imagescribe_ops.display import safe, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs
 
 HERE = "On this machine"
 READ = "Images and their prompts"
@@ -58,7 +60,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an expected error ends it with status 1."""
         try:
-            return super().invoke(ctx)
+            with readable_errors():
+                return super().invoke(ctx)
         except OperationError as error:
             complain(error)
             raise typer.Exit(1) from error
@@ -173,7 +176,8 @@ def on_stack(function: Callable[Concatenate[StackOptions, ...], None]) -> Callab
         if options.local and options.stack == DEFAULT_STACK and len(running := local_state.all_running()) == 1:
             options = replace(options, stack=running[0])  # whatever its name, there is no other that could be meant
         try:
-            function(options, **given)
+            with readable_errors():
+                function(options, **given)
         except OperationError as error:
             complain(error, str(options))
             raise typer.Exit(1) from error

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.stack import DEFAULT_STACK
 from imagescribe_ops.commands.base import (
     OPERATE,
     JsonOption,
@@ -25,8 +27,9 @@ from imagescribe_ops.commands.base import (
 from imagescribe_ops.commands.telling import told
 from imagescribe_ops.deployment.asking import ask
 from imagescribe_ops.deployment.build import build
+from imagescribe_ops.deployment.change_sets import ChangeSets, Proposal
 from imagescribe_ops.deployment.changes import Changes
-from imagescribe_ops.deployment.cloudformation import CloudFormation, Proposal
+from imagescribe_ops.deployment.cloudformation import CloudFormation
 from imagescribe_ops.deployment.existing_bucket import check_bucket
 from imagescribe_ops.deployment.package import package
 from imagescribe_ops.deployment.parameters import ParameterError, check_all, defaults, read_pairs
@@ -35,7 +38,6 @@ from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Interrupted
 from imagescribe_ops.project import TEMPLATE
-from imagescribe_ops.stack import DEFAULT_STACK, Connection
 from imagescribe_ops.template import parameter_definitions
 
 
@@ -107,11 +109,12 @@ def deploy(
             cloudformation.delete(steps.show)
             standing = Standing()
         steps.begin("Asking CloudFormation what would change")
-        proposal = cloudformation.propose(url, standing, given, values, tags)
+        change_sets = ChangeSets(connection, stack)
+        proposal = change_sets.propose(url, standing, given, values, tags)
         steps.end()
         if proposal and not as_json:
             _show(proposal, stack, connection)
-        agreed = _agreed(proposal, cloudformation, stack, yes=yes, allow_loss=allow_loss, as_json=as_json)
+        agreed = _agreed(proposal, change_sets, stack, yes=yes, allow_loss=allow_loss, as_json=as_json)
         if proposal and agreed:
             _carry_out(cloudformation, proposal, stack, steps)
         after = cloudformation.standing() if agreed or not proposal else standing
@@ -129,7 +132,7 @@ def _tags(pairs: list[str]) -> dict[str, str]:
 
 
 def _agreed(
-    proposal: Proposal | None, cloudformation: CloudFormation, stack: str, *, yes: bool, allow_loss: bool, as_json: bool
+    proposal: Proposal | None, change_sets: ChangeSets, stack: str, *, yes: bool, allow_loss: bool, as_json: bool
 ) -> bool:
     """Ask; where nobody agrees, the change set is taken away again."""
     if proposal is None:
@@ -139,7 +142,7 @@ def _agreed(
         agreed = _asks(proposal, stack, yes=yes, allow_loss=allow_loss, as_json=as_json)
     finally:
         if not agreed:
-            cloudformation.discard(proposal)
+            change_sets.discard(proposal)
     return agreed
 
 

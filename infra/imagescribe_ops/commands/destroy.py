@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from imagescribe_ops.aws.stack import DEFAULT_STACK
 from imagescribe_ops.commands.base import (
     OPERATE,
     JsonOption,
@@ -25,7 +26,6 @@ from imagescribe_ops.deployment.standing import Standing, check_ours
 from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.local.processes import Interrupted
-from imagescribe_ops.stack import DEFAULT_STACK
 
 
 @app.command(rich_help_panel=OPERATE)

@@ -8,11 +8,11 @@ import sys
 import typer
 
 from imagescribe_ops.account import balance_usd
+from imagescribe_ops.aws.secrets import set_api_key
 from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack
 from imagescribe_ops.commands.operate import called_back_sentence
 from imagescribe_ops.display import print_json
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import set_api_key
 
 MAX_KEY_LENGTH = 4096
 

@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from imagescribe.model.record import Status
+from imagescribe_ops.aws.logs import Logs
+from imagescribe_ops.aws.stack import DEFAULT_STACK
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.base import (
     HERE,
@@ -37,17 +39,16 @@ from imagescribe_ops.commands.gateway import (
     model_settings,
 )
 from imagescribe_ops.commands.story import styled
+from imagescribe_ops.contract.addresses import is_loopback
 from imagescribe_ops.deployment.parameters import ParameterError, check, read_pairs
 from imagescribe_ops.display import Steps, print_json, print_record
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
 from imagescribe_ops.local.pictures import Selection, samples, select, shown_path
 from imagescribe_ops.local.processes import Interrupted, interruptible
-from imagescribe_ops.local.stack import LocalStack, is_loopback, local_stack
+from imagescribe_ops.local.stack import LocalStack, local_stack
 from imagescribe_ops.local.state import LocalState
-from imagescribe_ops.logs import Logs
 from imagescribe_ops.project import TEMPLATE
-from imagescribe_ops.stack import DEFAULT_STACK
 from imagescribe_ops.template import parameter_definitions
 
 LOOK_SECONDS = 0.5
@@ -218,8 +219,8 @@ def _where(up: LocalStack) -> dict[str, object]:
 def _show_local(up: LocalStack, *, has_key: bool, before: int) -> None:
     console = Console(highlight=False, soft_wrap=True)
     cloud = up.cloud
-    if cloud.model:
-        describes = f" ({cloud.model.model} at {cloud.model.model_url})"
+    if model := cloud.describer.model:
+        describes = f" ({model.model} at {model.model_url})"
     else:
         describes = " (the simulator)" if has_key else ""
     console.print()

@@ -18,6 +18,9 @@ from imagescribe.aws.s3 import Objects
 from imagescribe.model.events import Deletion
 from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
+from imagescribe_ops.aws.stack import StackOutputs
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord, Page
 from imagescribe_ops.commands.base import (
     READ,
@@ -35,7 +38,6 @@ from imagescribe_ops.commands.waiting import wait_for
 from imagescribe_ops.display import STATUS_STYLES, Steps, cut_start, print_json, print_record, safe, shown
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import QueueDepth, StackOutputs, readable_errors
 from imagescribe_ops.standing import queued_sentence
 
 OTHER_COLUMNS = 34

@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from imagescribe.model.times import iso_utc
+from imagescribe_ops.aws.queue_depth import QueueDepth
+from imagescribe_ops.aws.stack import read_outputs
 from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack, pasteable
 from imagescribe_ops.display import duration, print_json, print_record, shown
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import QueueDepth, read_outputs
 from imagescribe_ops.standing import Intake, StackStatus, backfill_depth, why_nothing_happens
 
 WATCH_SECONDS = 2.0
@@ -139,7 +140,7 @@ def _watch(options: StackOptions, operations: Operations) -> None:
             time.sleep(WATCH_SECONDS)
 
 
-def _figures(intake: Intake, uploads: QueueDepth, dead: QueueDepth, rate: float) -> dict[str, float | None]:
+def _figures(intake: Intake, uploads: QueueDepth, dead: QueueDepth, rate: float | None) -> dict[str, float | None]:
     return {
         "calls_a_minute": rate,
         "permitted_a_minute": intake.requests_per_minute,
@@ -151,13 +152,18 @@ def _figures(intake: Intake, uploads: QueueDepth, dead: QueueDepth, rate: float)
     }
 
 
-def calls_a_minute(spent: list[tuple[float, float]], price_usd: float) -> float:
-    """Return how many calls were paid for a minute, by what was spent at different times (seconds)."""
+def calls_a_minute(spent: list[tuple[float, float]], price_usd: float) -> float | None:
+    """Return how many calls were paid for a minute, by what was spent at different times (seconds).
+
+    None where calls are free.
+    """
+    if not price_usd:
+        return None
     (began, first), (ended, last) = spent[0], spent[-1]
     return 0.0 if ended <= began else round(max(0.0, last - first) / price_usd / (ended - began) * 60, 1)
 
 
-def seconds_left(intake: Intake, uploads: QueueDepth, rate: float) -> int | None:
+def seconds_left(intake: Intake, uploads: QueueDepth, rate: float | None) -> int | None:
     """Return how long the backlog takes yet at the rate of the last minute; None where that is not known."""
     if not uploads.total:
         return 0

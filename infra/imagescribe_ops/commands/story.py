@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from imagescribe_ops.aws.logs import LogLine, Logs
 from imagescribe_ops.commands.base import OPERATE, ImageArgument, StackOptions, app, image_address, on_stack, seconds_of
 from imagescribe_ops.display import STATUS_STYLES, print_json, safe
-from imagescribe_ops.logs import LogLine, Logs
 from imagescribe_ops.story import tell
 
 HOUR_SECONDS = 3_600.0

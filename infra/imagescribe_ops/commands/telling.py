@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.commands.base import StackOptions, complain
 from imagescribe_ops.display import Steps
 from imagescribe_ops.errors import OperationError
@@ -22,7 +23,7 @@ def told(options: StackOptions) -> Iterator[Steps]:
     """Tell an error with the options that lead to the stack, and an interruption in a sentence."""
     steps = Steps()
     try:
-        with steps, interruptible():
+        with readable_errors(), steps, interruptible():
             yield steps
     except OperationError as error:
         complain(OperationError(error.problem, _OF_LOCAL.sub(".", error.advice)), str(options))

@@ -14,6 +14,8 @@ type Resolve = Callable[[str, int], Sequence[str]]
 """Gives a host's addresses; raises OSError or UnicodeError where it has none."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is given out: https://www.iana.org/assignments/ipv6-address-space/"""
 
 
 class ForbiddenHostError(Exception):
@@ -105,12 +107,20 @@ def is_public(text: str) -> bool:
     """
     address = ipaddress.ip_address(text.partition("%")[0])  # without the zone of a link-local address
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.sixtofour or (address.teredo and address.teredo[1])
-        # Those that are IPv4 mapped, `is_global` knows itself.
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner:
             return is_public(str(inner))
-        if address.is_site_local:
+        if address not in _GLOBAL_UNICAST:
             return False
     return address.is_global and not address.is_multicast
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL is one of this machine's own, which alone reaches what is local."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

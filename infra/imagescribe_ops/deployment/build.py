@@ -23,6 +23,8 @@ from imagescribe_ops.project import CACHE_DIRECTORY, MISSING_ADVICE, PROJECT_DIR
 BUILD_SECONDS = 300.0
 COMPILE_SECONDS = 60.0
 
+SAM_LOCK: Final = PROJECT_DIRECTORY / "infra" / "tools" / Tool.SAM / "uv.lock"
+
 TASK_ROOT: Final = "/var/task"
 """Where Lambda unpacks a function: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 
@@ -44,8 +46,9 @@ def build(
 ) -> Path:
     """Build the functions with `sam build` into a directory, compile them, and return the built template.
 
-    The source directories in the template are relative to the project, wherever the template itself is. Builds of
-    several processes take turns; what they build is kept apart by ``directory``.
+    The source directories in the template are relative to the project, wherever the template itself is. The last build
+    for an architecture is kept, and copied as long as its sources are the same, which `sam build` takes seconds to find
+    out. Builds of several processes take turns; what they build is kept apart by ``directory``.
 
     Parameters
     ----------
@@ -63,33 +66,58 @@ def build(
     if not template.is_file():
         raise OperationError(f"{template} is missing.", MISSING_ADVICE)
     with _build_lock():
-        # `sam build` keeps what it knows of earlier builds beside the build directory, so that has to be the same one
-        # each time; the next build empties it, so what is to be deployed is copied away.
-        latest = CACHE_DIRECTORY / "build"
-        sam(
-            "build",
-            {
-                "--template-file": template,
-                "--base-dir": PROJECT_DIRECTORY,
-                "--build-dir": latest,
-                "--cache-dir": CACHE_DIRECTORY / "cache",
-                "--parameter-overrides": f"Architecture={runs_on or architecture()}",
-            },
-            ["--cached"],
-            directory=directory,
-            extra={},
-            seconds=BUILD_SECONDS,
-        )
         built = directory / "build"
-        _copy(latest, built)
+        shutil.copytree(_latest(directory, template, runs_on or architecture()), built, symlinks=True)
     built_template = built / "template.yaml"
     for part in _built(built_template):
-        _compile(part, directory)
         authorities = part.code / "certifi" / "cacert.pem"  # of a function that calls somebody over TLS
         if authority and authorities.exists():
             with authorities.open("ab") as trusted:
                 trusted.write(authority.read_bytes())
     return built_template
+
+
+def _latest(directory: Path, template: Path, runs_on: str) -> Path:
+    """Return the build of what the sources are now: the one that is kept, if it was made of the same."""
+    latest, made_of = CACHE_DIRECTORY / f"latest-{runs_on}", CACHE_DIRECTORY / f"latest-{runs_on}.sha256"
+    sources = _digest_of_sources(template)
+    if made_of.is_file() and made_of.read_text(encoding="ascii") == sources:
+        return latest
+    made_of.unlink(missing_ok=True)  # until it is whole
+    shutil.rmtree(latest, ignore_errors=True)
+    # `sam build` keeps what it knows of earlier builds beside the build directory, so that has to be the same one each
+    # time.
+    by_sam = CACHE_DIRECTORY / "build"
+    sam(
+        "build",
+        {
+            "--template-file": template,
+            "--base-dir": PROJECT_DIRECTORY,
+            "--build-dir": by_sam,
+            "--cache-dir": CACHE_DIRECTORY / "cache",
+            "--parameter-overrides": f"Architecture={runs_on}",
+        },
+        ["--cached"],
+        directory=directory,
+        extra={},
+        seconds=BUILD_SECONDS,
+    )
+    _copy(by_sam, latest)
+    for part in _built(latest / "template.yaml"):
+        _compile(part, directory)
+    made_of.write_text(sources, encoding="ascii")
+    return latest
+
+
+def _digest_of_sources(template: Path) -> str:
+    """Return a digest of all that a build is made of, and of what makes it."""
+    text = template.read_text(encoding="utf-8")
+    digest = sha256(f"{text}\0".encode())
+    for maker in (SAM_LOCK, Path(__file__)):
+        digest.update(maker.read_bytes())
+    for source in sorted(set(re.findall(r"^ +(?:CodeUri|ContentUri|TemplateURL): (\S+)$", text, re.MULTILINE))):
+        digest.update(f"{source}\0{_digest(PROJECT_DIRECTORY / source)}\0".encode())
+    return digest.hexdigest()
 
 
 def _copy(latest: Path, built: Path) -> None:
@@ -105,12 +133,13 @@ def _copy(latest: Path, built: Path) -> None:
     (built / "template.yaml").write_text(template, encoding="utf-8")
 
 
-def _digest(directory: Path) -> str:
-    """Return a digest of all files in a directory and of their names."""
+def _digest(source: Path) -> str:
+    """Return a digest of a file, or of all files in a directory and of their names; not of what Python compiled."""
     digest = sha256()
-    for path in sorted(each for each in directory.rglob("*") if each.is_file()):
-        digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
+    for path in sorted(each for each in (source, *source.rglob("*")) if each.is_file()):
+        if "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -1,52 +1,26 @@
-"""A stack as CloudFormation has it: how it stands, a change set for it, and the way until that is carried out."""
+"""A stack as CloudFormation has it: how it stands, and the way until a change set is carried out, or it is gone."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from imagescribe_ops.deployment.changes import Change, Changes, changed_parameters
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.stack import describe_stack
+from imagescribe_ops.deployment.change_sets import FIRST_LOOK_SECONDS, LOOK_SECONDS, Proposal
 from imagescribe_ops.deployment.failures import Event, advice, failures
 from imagescribe_ops.deployment.standing import REVIEWED, Standing
-from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection, readable_errors
+from imagescribe_ops.errors import NotFoundError, OperationError
+from imagescribe_ops.local.processes import shielded
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation.type_defs import DescribeChangeSetOutputTypeDef, ParameterTypeDef
-
-FIRST_LOOKS_SECONDS, LOOK_SECONDS = 0.5, 3.0
 MAX_SHOWN = 5
-
-NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+OVERTAKEN = {"InvalidChangeSetStatus", "ChangeSetNotFound"}
 type Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A change set that nobody has agreed to yet.
-
-    Attributes
-    ----------
-    change_set, stack_id
-        Their ARNs.
-    is_new
-        Whether there is no stack yet.
-    """
-
-    change_set: str
-    stack_id: str
-    is_new: bool
-    changes: Changes
-
-    @property
-    def account(self) -> str:
-        """The account that it would be carried out in."""
-        return self.stack_id.split(":")[4]
 
 
 class CloudFormation:
@@ -61,6 +35,7 @@ class CloudFormation:
     def __init__(self, connection: Connection, stack: str, look_seconds: float = LOOK_SECONDS) -> None:
         with readable_errors():
             self._client = connection.cloudformation()
+        self._connection = connection
         self._stack = stack
         self._look_seconds = look_seconds
 
@@ -72,13 +47,10 @@ class CloudFormation:
         OperationError
             AWS can't be asked, or something is going on with the stack right now.
         """
-        with readable_errors():
-            try:
-                found = self._client.describe_stacks(StackName=self._stack)["Stacks"][0]
-            except ClientError as error:
-                if "does not exist" in error.response.get("Error", {}).get("Message", ""):
-                    return Standing()
-                raise
+        try:
+            found = describe_stack(self._connection, self._stack)
+        except NotFoundError:
+            return Standing()
         status = found["StackStatus"]
         if status.endswith("_IN_PROGRESS") and status != REVIEWED:
             raise OperationError(
@@ -94,74 +66,6 @@ class CloudFormation:
             found.get("EnableTerminationProtection", False),
         )
 
-    def propose(
-        self,
-        template_url: str,
-        standing: Standing,
-        given: Mapping[str, str],
-        defaults: Mapping[str, str],
-        tags: Mapping[str, str] | None = None,
-    ) -> Proposal | None:
-        """Ask for a change set and wait for it; None where nothing would change.
-
-        Parameters
-        ----------
-        given
-            Parameters that get a value; of the others an existing stack keeps its own.
-        defaults
-            All parameters of the template with the values that they have otherwise.
-        tags
-            Of the stack, besides those that it has.
-
-        Raises
-        ------
-        OperationError
-            CloudFormation does not take the template or a parameter.
-        """
-        kept = {name for name in defaults if name in standing.parameters and name not in given and standing.exists}
-        parameters: list[ParameterTypeDef] = [
-            {"ParameterKey": name, "ParameterValue": value} for name, value in given.items()
-        ]
-        parameters += [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
-        with readable_errors():
-            try:
-                created = self._client.create_change_set(
-                    StackName=self._stack,
-                    ChangeSetName=f"imagescribe-{time.time_ns() // 1_000_000}",
-                    ChangeSetType="UPDATE" if standing.exists else "CREATE",
-                    TemplateURL=template_url,
-                    Parameters=parameters,
-                    Tags=[{"Key": name, "Value": value} for name, value in ({**standing.tags, **(tags or {})}).items()],
-                    Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-                )
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") == "ValidationError":
-                    raise _refused(error.response["Error"]["Message"]) from error
-                raise
-            pages = self._described(created["Id"])
-        before = dict(standing.parameters) if standing.exists else None
-        after = dict(defaults) | {name: standing.parameters[name] for name in kept} | dict(given)
-        changes = Changes(
-            [Change.of_resource_change(each["ResourceChange"]) for page in pages for each in page.get("Changes", [])],
-            changed_parameters(before, after if before is not None else dict(given)),
-        )
-        proposal = Proposal(created["Id"], created["StackId"], not standing.exists, changes)
-        if pages[-1]["Status"] != "FAILED":
-            return proposal
-        reason = pages[-1].get("StatusReason", "")
-        self.discard(proposal)
-        if any(words in reason for words in NO_CHANGES):
-            return None
-        raise _refused(reason)
-
-    def discard(self, proposal: Proposal) -> None:
-        """Take a change set away again, and a stack that has nothing else."""
-        with readable_errors():
-            if proposal.is_new:
-                self._client.delete_stack(StackName=proposal.stack_id)
-            else:
-                self._client.delete_change_set(ChangeSetName=proposal.change_set)
-
     def carry_out(self, proposal: Proposal, report: Report) -> None:
         """Carry out a change set and return when the stack is complete; ``report`` is told how far it is.
 
@@ -170,11 +74,11 @@ class CloudFormation:
         OperationError
             It failed: with the resources, the reasons, and what to do.
         """
-        mark = self._newest(proposal.stack_id)
-        with readable_errors():
-            # What a deployment that fails has made goes again, also what is retained otherwise.
-            self._client.execute_change_set(ChangeSetName=proposal.change_set, RetainExceptOnCreate=True)
-        status = self._until_still(proposal.stack_id, mark, report, len(proposal.changes.resources))
+        with shielded():  # an interruption finds it begun, or not
+            mark = self._newest(proposal.stack_id)
+            self._execute(proposal)
+        with self._goes_on("deployment"):
+            status = self._until_still(proposal.stack_id, mark, report, len(proposal.changes.resources))
         if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return
         raise self._failure(proposal.stack_id, mark, status, "deploy")
@@ -187,30 +91,40 @@ class CloudFormation:
         OperationError
             It could not be deleted.
         """
-        with readable_errors():
+        with shielded(), readable_errors():
             # By its id, as its name leads nowhere any more once it is gone.
             stack_id = self._client.describe_stacks(StackName=self._stack)["Stacks"][0]["StackId"]
-        mark = self._newest(stack_id)
-        with readable_errors():
+            mark = self._newest(stack_id)
             self._client.delete_stack(StackName=stack_id)
-        status = self._until_still(stack_id, mark, report, 0)
+        with self._goes_on("deletion"):
+            status = self._until_still(stack_id, mark, report, 0)
         if status != "DELETE_COMPLETE":
             raise self._failure(stack_id, mark, status, "destroy")
 
     # Inside
 
-    def _described(self, change_set: str) -> list[DescribeChangeSetOutputTypeDef]:
-        """Wait until a change set is made, or refused, and return its pages."""
-        wait = FIRST_LOOKS_SECONDS
-        while (first := self._client.describe_change_set(ChangeSetName=change_set))["Status"].endswith(
-            ("_PENDING", "_IN_PROGRESS")
-        ):
-            time.sleep(wait)
-            wait = min(wait * 1.5, self._look_seconds)
-        pages = [first]
-        while token := pages[-1].get("NextToken"):
-            pages.append(self._client.describe_change_set(ChangeSetName=change_set, NextToken=token))
-        return pages
+    def _execute(self, proposal: Proposal) -> None:
+        with readable_errors():
+            try:
+                # What a deployment that fails has made goes again, also what is retained otherwise.
+                self._client.execute_change_set(ChangeSetName=proposal.change_set, RetainExceptOnCreate=True)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") not in OVERTAKEN:
+                    raise
+                raise OperationError(
+                    f"Nothing was deployed: the stack {self._stack} was changed meanwhile.",
+                    "Run `imagescribe deploy` again, and see what would change now.",
+                ) from error
+
+    @contextmanager
+    def _goes_on(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OperationError as error:
+            raise OperationError(
+                f"{error.problem}\nThe {what} goes on in AWS.",
+                f"`aws cloudformation describe-stacks --stack-name {self._stack}` tells how far it is. {error.advice}",
+            ) from error
 
     def _events(self, stack_id: str) -> Iterable[Event]:
         for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
@@ -229,7 +143,7 @@ class CloudFormation:
 
     def _until_still(self, stack_id: str, mark: Event | None, report: Report, total: int) -> str:
         """Wait until the stack's own events say how it ended; its status may still be that from before."""
-        wait = FIRST_LOOKS_SECONDS
+        wait = FIRST_LOOK_SECONDS
         while True:
             with readable_errors():
                 events = list(self._since(mark, stack_id))
@@ -255,10 +169,3 @@ class CloudFormation:
         reasons = "\n".join(str(each) for each in found[:MAX_SHOWN])
         end = f"The stack {self._stack} ended as {status}. {after.get(status, '')}".rstrip()
         return OperationError(end + f"\n{reasons}" * bool(found), advice(found, command))
-
-
-def _refused(reason: str) -> OperationError:
-    return OperationError(
-        f"CloudFormation does not take this: {reason}",
-        "Mend what the reason says, then run `imagescribe deploy` again.",
-    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import Connection, readable_errors
 
 
 def check_bucket(connection: Connection, bucket: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.deployment.sam import sam
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection, readable_errors
 
 PACKAGE_SECONDS = 900.0
 """Some 30 MB go up."""
@@ -61,13 +62,26 @@ def package(
     key = f"{stack}/{sha256(content.encode()).hexdigest()[:32]}.template"
     s3 = connection.s3()
     with readable_errors():
+        account = connection.client("sts").get_caller_identity()["Account"]
         try:
-            s3.put_object(Bucket=found[1], Key=key, Body=content.encode())
+            # Whoever owns the bucket decides what is deployed out of it.
+            s3.put_object(Bucket=found[1], Key=key, Body=content.encode(), ExpectedBucketOwner=account)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
-                raise
-            raise OperationError(f"There is no bucket {found[1]}.", "Give another --artifact-bucket.") from error
+            raise _refused(error, found[1]) from error
     return f"{s3.meta.endpoint_url}/{found[1]}/{key}"
+
+
+def _refused(error: ClientError, bucket: str) -> Exception:
+    match error.response.get("Error", {}).get("Code"):
+        case "NoSuchBucket":
+            return OperationError(f"There is no bucket {bucket}.", "Give another --artifact-bucket.")
+        case "AccessDenied":
+            return OperationError(
+                f"The bucket {bucket} is another account's, or these credentials may not s3:PutObject into it.",
+                "Give one of your own as --artifact-bucket.",
+            )
+        case _:
+            return error
 
 
 def _environment(connection: Connection) -> dict[str, str]:

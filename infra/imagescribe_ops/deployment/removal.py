@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.deployment.changes import counted, kind_of
-from imagescribe_ops.stack import Connection, QueueDepth, readable_errors
 from imagescribe_ops.template import read_template
 
 BUCKET_ONLY: Final = 3

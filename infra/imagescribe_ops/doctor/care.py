@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.display import duration
 from imagescribe_ops.doctor.examination import DEPLOY, Examination, anew, is_gone
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
-from imagescribe_ops.stack import QueueDepth
 
 SCHEDULES: Final = {
     "RecoverFunctionEveryMinute": "nothing resumes after a pause, and no dead letter comes back",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.doctor import care, endpoint, foundation, keys, reception, way_in
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import Finding, NotCheckedError, State, Verdict
 from imagescribe_ops.doctor.permissions import missing_permission
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import readable_errors
 
 FOUNDATION: Final = ("credentials", "stack")
 

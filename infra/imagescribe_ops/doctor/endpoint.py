@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops.account import NoAnswerError
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.doctor.examination import DEPLOY, Examination
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.doctor.permissions import missing_permission
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import QueueDepth
 from imagescribe_ops.standing import pause_sentence
 
 FEW_CALLS: Final = 100
@@ -43,6 +43,8 @@ def balance(examination: Examination) -> Verdict:
         raise NotCheckedError("The endpoint did not say what is left.") from error
     if left is None:
         return well("the endpoint says nothing of it")
+    if not price:
+        return well("calls are free (PricePerCallUsd)")
     host = urlsplit(examination.parameters.get("DescribeUrl", "")).netloc
     calls = int(left / price)
     mend = f"Top it up at {host}'s, then `imagescribe resume`."

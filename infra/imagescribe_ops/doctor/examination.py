@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from imagescribe_ops.account import balance_usd
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.stack import StackOutputs, describe_stack
 from imagescribe_ops.doctor.findings import NotCheckedError
 from imagescribe_ops.operations import Operations
-from imagescribe_ops.stack import Connection, StackOutputs, describe_stack, readable_errors
 from imagescribe_ops.standing import Intake
 
 if TYPE_CHECKING:

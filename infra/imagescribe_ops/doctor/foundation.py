@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Final
 
+from imagescribe_ops.aws.stack import read_outputs
 from imagescribe_ops.display import duration
 from imagescribe_ops.doctor.examination import DEPLOY, Examination
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.doctor.permissions import missing_permission
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import read_outputs
 
 MAX_SKEW_SECONDS: Final = 300.0
 """AWS refuses what was signed by a clock that differs by more: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html"""

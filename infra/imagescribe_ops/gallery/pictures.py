@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 
 from imagescribe.aws.s3 import HEAD_BYTES, error_code
 from imagescribe.model.kinds import image_type
+from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import readable_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

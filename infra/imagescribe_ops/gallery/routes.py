@@ -33,10 +33,11 @@ from imagescribe.model.answers import PRICE_USD
 from imagescribe.query import page
 from imagescribe.query.errors import QueryError
 from imagescribe.query.records import image_id, image_of_id
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.gallery.pictures import NoPreviewError, Pictures, Stored
 from imagescribe_ops.query_client import QueryClient, read_answer
-from imagescribe_ops.stack import QueueDepth, readable_errors
 from imagescribe_ops.standing import backfill_depth, why_nothing_happens
 
 if TYPE_CHECKING:

@@ -11,11 +11,13 @@ from hashlib import file_digest, sha256
 from botocore.exceptions import ClientError
 
 from imagescribe.model.record import Status
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
 from imagescribe_ops.following import until_final
+from imagescribe_ops.local.describer import DescribeCall
 from imagescribe_ops.local.pictures import LeftOut, Picture
-from imagescribe_ops.local.stack import DescribeCall, LocalStack
-from imagescribe_ops.stack import QueueDepth, readable_errors
+from imagescribe_ops.local.stack import LocalStack
 from imagescribe_ops.uploads import Uploaded, upload_all
 
 LOOK_SECONDS = 0.2
@@ -166,9 +168,9 @@ class Demo:
         return DemoResult(
             images=in_order,
             left_out=list(left_out),
-            model=cloud.model.model if cloud.model else None,
-            paid_calls=sum(call.billed for call in cloud.calls()),
-            usd=0.0 if cloud.model else cloud.simulator.counts().billed_usd,
+            model=cloud.describer.model.model if cloud.describer.model else None,
+            paid_calls=sum(call.billed for call in cloud.describer.calls()),
+            usd=0.0 if cloud.describer.model else cloud.simulator.counts().billed_usd,
             seconds=seconds,
             problems=self._problems(in_order),
         )
@@ -222,7 +224,7 @@ class Demo:
             for result in results
             if result.status == Status.DESCRIBED
         }
-        problems += payment_problems(self._stack.cloud.calls(), described)
+        problems += payment_problems(self._stack.cloud.describer.calls(), described)
         dead = QueueDepth.read(self._stack.connection, self._stack.outputs.dead_letter_queue_url).total
         if dead:
             problems.append(f"{dead} message{'s' * (dead > 1)} on the dead-letter queue")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError, WaiterError
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.deployment.sam import sam
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.emulator import Credentials
-from imagescribe_ops.stack import Connection
 
 DEPLOY_SECONDS = 300.0
 
@@ -116,3 +116,14 @@ def deploy_again(
         )
     except (ClientError, WaiterError) as error:
         raise OperationError(f"The stack {stack} could not be deployed: {error}", "See its events.") from error
+
+
+def restate_concurrency(connection: Connection, function_name: str) -> None:
+    """Set the concurrency of a function's queue once more, as a number.
+
+    The emulator keeps a number that comes from a template's parameter as text, which its poller then fails to compare.
+    """
+    functions = connection.lambda_functions()
+    for mapping in functions.list_event_source_mappings(FunctionName=function_name)["EventSourceMappings"]:
+        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})

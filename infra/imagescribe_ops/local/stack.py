@@ -1,4 +1,4 @@
-"""The local stack: the emulator, the simulator, and the real template built and deployed into them.
+"""The local stack: the emulator, and the real template built and deployed into it.
 
 `LocalCloud` owns the processes; any number of stacks can be deployed into one. What ends with it ends for sure:
 see `processes.py`. `local_stack()` is the short way to one cloud with one stack.
@@ -8,63 +8,30 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock, local
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-from imagescribe_ops.contract.addresses import Reach
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.secrets import set_api_key
+from imagescribe_ops.aws.stack import DEFAULT_STACK, StackOutputs, read_outputs
 from imagescribe_ops.deployment.build import architecture, build
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.gateway.settings import GatewaySettings
-from imagescribe_ops.gateway.start import first_call, listening
 from imagescribe_ops.local import deploy
 from imagescribe_ops.local.before import bucket_with
+from imagescribe_ops.local.describer import Describer, Report
 from imagescribe_ops.local.emulator import Credentials, Emulator
 from imagescribe_ops.local.pictures import Picture
 from imagescribe_ops.local.processes import shielded
 from imagescribe_ops.project import TEMPLATE
-from imagescribe_ops.simulator import RunningSimulator, SimulatorClient, SimulatorSettings, start_simulator
-from imagescribe_ops.stack import DEFAULT_STACK, Connection, StackOutputs, read_outputs, set_api_key
+from imagescribe_ops.simulator import SimulatorClient
 from imagescribe_ops.template import parameter_names
-
-if TYPE_CHECKING:
-    from imagescribe_ops.gateway.server import RunningGateway
-
-MODEL_PARAMETERS: Final = {"AnswerTimeoutSeconds": "75", "PricePerCallUsd": "0"}
-"""With a model of one's own: all the time that the template allows, and no price. For a hosted one's, set it."""
-
-MODEL_TIMEOUT_S: Final = 70.0
-"""Less than is waited for an answer, so that the gateway says why there is none."""
-
-type Report = Callable[[str], None]
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL is one of this machine's own, which alone reaches what is local."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class DescribeCall(Protocol):
-    """A call that whoever describes here has answered."""
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the picture."""
-
-    @property
-    def billed(self) -> bool:
-        """Whether it was described."""
 
 
 def _say_nothing(_step: str) -> None:
@@ -104,7 +71,7 @@ class LocalStack:
 
 
 class LocalCloud:
-    """The emulator and, unless told otherwise, the simulator; use it as a context manager.
+    """The emulator, and who describes; use it as a context manager.
 
     Raises
     ------
@@ -116,7 +83,7 @@ class LocalCloud:
     describe_url
         Another describe endpoint in place of the simulator, which is then not started.
     model
-        A model behind a gateway, in place of the simulator. What the gateway fetches from is set here.
+        A model behind a gateway, in place of the simulator.
     port
         The emulator's, or 0 for any free one.
     latency_s
@@ -139,13 +106,8 @@ class LocalCloud:
     ) -> None:
         self.authority = authority
         self.emulator = Emulator(port)
-        self.api_key = model.api_key if model else f"local-{secrets.token_urlsafe(18)}"
-        self.model = model
-        self._gateway: RunningGateway | None = None
-        self._describe_url = describe_url
-        self._latency_s = latency_s
+        self.describer = Describer(describe_url, model, latency_s)
         self._report = report
-        self._simulator: SimulatorClient | None = None
         self._artifact_bucket = ""
         self._directory: Path | None = None
         self._built: dict[str, Path] = {}
@@ -186,18 +148,17 @@ class LocalCloud:
     @property
     def simulator(self) -> SimulatorClient:
         """The simulator."""
-        if self._simulator is None:
-            raise ValueError("there is no simulator: the cloud was started with a describe_url or a model")
-        return self._simulator
+        return self.describer.simulator
 
     @property
     def describe_url(self) -> str:
         """The endpoint that deployed functions call."""
-        return self._describe_url or (self._gateway or self.simulator).describe_url
+        return self.describer.url
 
-    def calls(self) -> Sequence[DescribeCall]:
-        """Return the calls of the simulator or of the gateway so far."""
-        return list(self._gateway.gateway.journal.copy()) if self._gateway else self.simulator.journal()
+    @property
+    def api_key(self) -> str:
+        """The key that simulator and gateway take."""
+        return self.describer.api_key
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
@@ -216,21 +177,9 @@ class LocalCloud:
         undo.enter_context(self.emulator)
         self._directory = self.emulator.directory / "run"
         self._directory.mkdir()
-        if self.model is not None:
-            self._gateway = self._start_gateway(self.model, undo)
-        elif self._describe_url is None:
-            self._report("Starting the describe endpoint's simulator")
-            settings = SimulatorSettings(api_key=self.api_key, latency_s=self._latency_s)
-            self._simulator = undo.enter_context(_simulator(settings)).client
+        undo.enter_context(self.describer.running(self.endpoint_url, self._report))
         self._artifact_bucket = f"imagescribe-artifacts-{secrets.token_hex(6)}"
         self.connection.s3().create_bucket(Bucket=self._artifact_bucket)
-
-    def _start_gateway(self, model: GatewaySettings, undo: ExitStack) -> RunningGateway:
-        self._report(f"Asking {model.model} for a first description")
-        bucket_alone = Reach(frozenset({urlsplit(self.endpoint_url).netloc}), public=False)
-        gateway = undo.enter_context(listening(replace(model, reach=bucket_alone, timeout_s=MODEL_TIMEOUT_S)))
-        first_call(gateway)
-        return gateway
 
     def deploy(
         self,
@@ -261,13 +210,8 @@ class LocalCloud:
             raise ValueError("the cloud has not been started")
         known = parameter_names(template)
         # The emulator speaks plain HTTP, which the stack's own policies refuse otherwise; and nothing is paid here.
-        local = {
-            "DescribeUrl": self.describe_url,
-            "RequireTls": "false",
-            "DailyBudgetUsd": "0",
-            "Architecture": architecture(),
-        }
-        local |= MODEL_PARAMETERS if self.model else {}
+        local = {"RequireTls": "false", "DailyBudgetUsd": "0", "Architecture": architecture()}
+        local |= self.describer.parameters
         values = {name: value for name, value in local.items() if name in known} | dict(parameters or {})
         if unknown := sorted(set(values) - set(known)):
             raise OperationError(
@@ -284,8 +228,8 @@ class LocalCloud:
             ) from error
         all_outputs = read_outputs(self.connection, stack)
         outputs = StackOutputs.of_outputs(all_outputs, stack)
-        restate_concurrency(self.connection, outputs.describe_function_name)
-        if self._describe_url is None:
+        deploy.restate_concurrency(self.connection, outputs.describe_function_name)
+        if self.describer.is_ours:
             set_api_key(self.connection, outputs.api_key_secret_arn, self.api_key)
         return LocalStack(name=stack, outputs=outputs, all_outputs=all_outputs, cloud=self)
 
@@ -312,25 +256,6 @@ class LocalCloud:
             body: Any = self.connection.cloudformation().get_template(StackName=stack)["TemplateBody"]
             self._deployed[built] = body if isinstance(body, str) else json.dumps(body)
         self._stacks.add(stack)
-
-
-def restate_concurrency(connection: Connection, function_name: str) -> None:
-    """Set the concurrency of a function's queue once more, as a number.
-
-    The emulator keeps a number that comes from a template's parameter as text, which its poller then fails to compare.
-    """
-    functions = connection.lambda_functions()
-    for mapping in functions.list_event_source_mappings(FunctionName=function_name)["EventSourceMappings"]:
-        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
-        functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
-
-
-def _simulator(settings: SimulatorSettings) -> RunningSimulator:
-    try:
-        with shielded():  # half a second: interrupted in the middle of it, the simulator would complain
-            return start_simulator(settings)
-    except RuntimeError as error:
-        raise OperationError(f"{error}.", "What it wrote is above.") from error
 
 
 @contextmanager

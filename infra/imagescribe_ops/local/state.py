@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.project import CACHE_DIRECTORY
-from imagescribe_ops.stack import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ presigned URL itself, decodes the picture and answers with a prompt made from it
 and faults are set by tests while it runs, and it keeps a journal of what it was asked and what it billed.
 
 Who owns what: ``picture`` turns pixels into words, ``limits`` and ``faults`` are arithmetic without a clock,
-``endpoint`` decides what a call is answered, ``server`` speaks HTTP, ``client`` and ``process`` are for its users.
+``run`` holds what a reset starts afresh, ``endpoint`` decides what a call is answered, ``http`` speaks it, ``client``
+and ``process`` are for its users.
 """
 
 from imagescribe_ops.simulator.client import SimulatorClient, SimulatorError
 from imagescribe_ops.simulator.faults import BodyKind, Drip, Ending, Fault, ScriptedAnswer
+from imagescribe_ops.simulator.http.server import Simulator
 from imagescribe_ops.simulator.journal import Counts, JournalEntry
 from imagescribe_ops.simulator.limits import LimitKind, RateLimit
 from imagescribe_ops.simulator.process import RunningSimulator, start_simulator
-from imagescribe_ops.simulator.server import Simulator
 from imagescribe_ops.simulator.settings import ResetHeader, RetryAfter, SimulatorSettings
 
 __all__ = [

@@ -14,8 +14,8 @@ from pathlib import Path
 from ssl import SSLError
 from threading import Event, Thread
 
+from imagescribe_ops.simulator.http.server import Simulator
 from imagescribe_ops.simulator.limits import LimitKind
-from imagescribe_ops.simulator.server import Simulator
 from imagescribe_ops.simulator.settings import SimulatorSettings, from_json
 
 

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from random import Random
 from threading import Lock
 
 from imagescribe_ops.contract import answers
@@ -17,13 +16,13 @@ from imagescribe_ops.contract.answers import Answer
 from imagescribe_ops.contract.fetch import Fetched, Fetcher, FetchError, Target, target_of
 from imagescribe_ops.contract.picture import UndecodableError
 from imagescribe_ops.contract.requests import DescribeRequest, is_key, read_form
-from imagescribe_ops.simulator import limits
 from imagescribe_ops.simulator.answers import ENDLESS_BYTES, described, limit_headers
-from imagescribe_ops.simulator.faults import BodyKind, Ending, Fault, Manner, Script, ScriptedAnswer, draw
-from imagescribe_ops.simulator.journal import DROPPED, HUNG, Counts, Journal, JournalEntry
+from imagescribe_ops.simulator.faults import BodyKind, Ending, Fault, Manner, ScriptedAnswer, draw
+from imagescribe_ops.simulator.journal import DROPPED, HUNG, Counts, JournalEntry
 from imagescribe_ops.simulator.limits import Verdict
 from imagescribe_ops.simulator.picture import Describer
-from imagescribe_ops.simulator.settings import SimulatorSettings, changed
+from imagescribe_ops.simulator.run import Run
+from imagescribe_ops.simulator.settings import SimulatorSettings
 
 # It fetches from this machine's own bucket; and from anywhere else as the endpoint would.
 _REACH = Reach(frozenset({"127.0.0.1", "::1", "localhost"}))
@@ -36,26 +35,12 @@ _FAULT_ENDINGS = {
 _BILLED_FAULTS = (Fault.DROP_AFTER, Fault.HANG_AFTER)
 
 
-class _Run:
-    """Everything that a reset starts afresh."""
-
-    def __init__(self, settings: SimulatorSettings) -> None:
-        self.settings = settings
-        self.journal = Journal()
-        self.script = Script()
-        self.random = Random(settings.seed)  # noqa: S311 - chance that can be repeated, not secrecy
-        self.limit_state = limits.fresh_state(settings.limit, time.time())
-        self.working = 0
-        self.billed_usd = 0.0
-        self.credits_usd = settings.credits_usd
-
-
 @dataclass(slots=True)
 class Call:
     """One call on its way; the journal's entry is made of it at the end."""
 
     request: DescribeRequest
-    run: _Run
+    run: Run
     settings: SimulatorSettings
     started_at: float
     image_url: str | None
@@ -87,7 +72,7 @@ class DescribeEndpoint:
         self._lock = Lock()
         self._describer = Describer()
         self._fetcher = Fetcher(_REACH, redirects=0, user_agent="imagescribe-simulator")
-        self._run = _Run(settings)
+        self._run = Run(settings)
 
     # Control
 
@@ -99,15 +84,8 @@ class DescribeEndpoint:
     def change(self, changes: Mapping[str, object]) -> SimulatorSettings:
         """Set some settings from JSON; limit, balance and seed start afresh only where they are set."""
         with self._lock:
-            run = self._run
-            run.settings = changed(run.settings, changes)
-            if "limit" in changes:
-                run.limit_state = limits.fresh_state(run.settings.limit, time.time())
-            if "credits_usd" in changes:
-                run.credits_usd = run.settings.credits_usd
-            if "seed" in changes:
-                run.random.seed(run.settings.seed)
-            return run.settings
+            self._run.change(changes)
+            return self._run.settings
 
     def add_to_script(self, scripted: list[ScriptedAnswer]) -> None:
         """Put answers behind those of the script already there."""
@@ -118,22 +96,12 @@ class DescribeEndpoint:
     def reset(self) -> None:
         """Go back to the first settings, with an empty journal and script. Calls still open leave no trace."""
         with self._lock:
-            self._run = _Run(self._initial)
+            self._run = Run(self._initial)
 
     def counts(self) -> Counts:
         """Give the sums since the last reset."""
         with self._lock:
-            run, journal = self._run, self._run.journal
-            return Counts(
-                calls=journal.calls,
-                outcomes=dict(sorted(journal.outcomes.items())),
-                billed=journal.billed,
-                billed_usd=round(run.billed_usd, 6),
-                in_flight=journal.in_flight,
-                peak_in_flight=journal.peak_in_flight,
-                credits_usd=run.credits_usd,
-                script_left=len(run.script),
-            )
+            return self._run.counts()
 
     def journal(self, since: int) -> list[JournalEntry]:
         """Give the calls that ended after the one with this id."""
@@ -151,9 +119,6 @@ class DescribeEndpoint:
         if not is_key(api_key, self.settings.api_key):
             return answers.error(401, "key")
         return answers.balance(self._run.credits_usd)
-
-    def _balance_usd(self, run: _Run) -> float:
-        return answers.ENDLESS_USD if run.credits_usd is None else run.credits_usd
 
     # One call
 
@@ -221,9 +186,8 @@ class DescribeEndpoint:
             return answers.error(401, "key"), settings.refusal_s
         with self._lock:
             now = time.time()
-            call.run.limit_state, call.verdict = limits.ask(settings.limit, call.run.limit_state, now, call.run.working)
+            call.verdict = call.run.ask_limit(settings.limit, now)
             call.working = call.verdict.allowed
-            call.run.working += call.working
         if not call.working:
             return answers.error(429, "limit", headers=self._limit_headers(call, now)), settings.refusal_s
         return self._decide_within_limit(call)
@@ -275,7 +239,7 @@ class DescribeEndpoint:
 
     def _work(self, call: Call, *, even_without_picture: bool = False) -> Answer:
         """Fetch, describe and bill; what comes of it is the answer."""
-        if self._is_spent(call.run):
+        if call.run.is_spent:
             return self._no_credits()
         prompt = ""
         if call.image_url is None and not even_without_picture:
@@ -291,14 +255,12 @@ class DescribeEndpoint:
                 return answers.error(422, "decode", str(error))
         with self._lock:
             run = call.run
-            if self._is_spent(run):
+            if run.is_spent:
                 return self._no_credits()
             price_usd = call.settings.price_usd
-            if run.credits_usd is not None:
-                run.credits_usd = round(run.credits_usd - price_usd, 6)
-            run.billed_usd += price_usd
+            run.bill(price_usd)
             call.billed = True
-            balance_usd = self._balance_usd(run)
+            balance_usd = run.balance_usd
         now = time.time()
         headers = {
             "x-cost": f"{price_usd:g}",
@@ -310,10 +272,6 @@ class DescribeEndpoint:
         if call.settings.body_kind is BodyKind.ENDLESS:
             call.manner = Manner(endless_bytes=ENDLESS_BYTES)
         return described(call.settings.body_kind, prompt, headers)
-
-    def _is_spent(self, run: _Run) -> bool:
-        # Rounded where it is counted down, so that 0.03 pays for two and not for one.
-        return run.credits_usd is not None and run.credits_usd < run.settings.price_usd
 
     def _no_credits(self) -> Answer:
         return answers.error(406, "credits", answers.NO_CREDITS, headers={"x-remaining-credits": "0"})

@@ -24,11 +24,11 @@ from imagescribe.backfill.selection import Selection
 from imagescribe_ops.audit import audit as audits
 from imagescribe_ops.audit.audit import Audit
 from imagescribe_ops.audit.verdicts import Verdict
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.backfill.backfills import Backfills
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.simulator import RateLimit
 from imagescribe_ops.simulator.limits import LimitKind
-from imagescribe_ops.stack import QueueDepth
 from tests.bench.faults import processes
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment, events_client

@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError
 from imagescribe.throttle import rate as rates
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe.throttle.item import ThrottleItem
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.local.stack import LocalCloud, LocalStack
 from imagescribe_ops.simulator import RunningSimulator, SimulatorSettings, start_simulator
-from imagescribe_ops.stack import QueueDepth
 from tests.bench.faults.pictures import Picture
 
 type Record = dict[str, Any]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from imagescribe.throttle.breaker import OpenedBy
+from imagescribe_ops.aws.secrets import set_api_key
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.simulator import Fault
 from imagescribe_ops.simulator.settings import PRICE_USD
-from imagescribe_ops.stack import set_api_key
 from tests.bench.faults.figures import Figures
 from tests.bench.faults.judge import judge
 from tests.bench.faults.rig import BATCH, CONCURRENCY, Rig, rigged

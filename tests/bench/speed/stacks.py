@@ -17,11 +17,13 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.queue_depth import QueueDepth
+from imagescribe_ops.aws.stack import read_outputs
 from imagescribe_ops.deployment.build import build
 from imagescribe_ops.local import deploy
 from imagescribe_ops.local.stack import LocalCloud
 from imagescribe_ops.simulator import SimulatorClient, SimulatorSettings, start_simulator
-from imagescribe_ops.stack import Connection, QueueDepth, read_outputs
 from tests.bench.faults.pictures import Picture, picture
 from tests.certificates import CERTIFICATES
 

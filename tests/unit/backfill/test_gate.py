@@ -73,11 +73,14 @@ def test_an_image_that_waited_for_a_stopped_job_is_as_it_was_before(stack: Stack
     waiting = make_upload(bucket=stack.bucket, key="waiting.png", sequencer="0")
     described = make_upload(bucket=stack.bucket, key="described.png", sequencer="0")
     newer = make_upload(bucket=stack.bucket, key="newer.png", sequencer="0")
+    begun = make_upload(bucket=stack.bucket, key="begun.png", sequencer="0")
     stack.record(waiting, Status.WAITING)
     stack.record(described, Status.DESCRIBED)
+    stack.record(begun, Status.DESCRIBING)  # by a function that crashed
     stack.record(make_upload(bucket=stack.bucket, key="newer.png", sequencer="0063A1"), Status.WAITING)
-    assert admitted(stack, *(record_of(each, receive_count=2) for each in (waiting, described, newer))) == []
-    assert [has_record(stack, each) for each in (waiting, described, newer)] == [False, True, True]
+    all_four = (waiting, begun, described, newer)
+    assert admitted(stack, *(record_of(each, receive_count=2) for each in all_four)) == []
+    assert [has_record(stack, each) for each in all_four] == [False, False, True, True]
 
 
 def test_what_was_to_be_described_again_keeps_its_prompt(stack: StackInMoto) -> None:

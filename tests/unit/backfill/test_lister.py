@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from imagescribe.aws.sqs_batches import NotSentError
 from imagescribe.backfill import lister as module
@@ -222,6 +224,26 @@ def test_versions_are_told_where_the_bucket_keeps_them(stack: StackInMoto, liste
     assert [each.version_id for each in sent(stack)] == [upload.version_id]
 
 
+def test_an_object_that_s3_tells_nothing_of_is_sent_as_it_was_listed_and_keeps_no_other_from_its_way(
+    stack: StackInMoto, lister: Lister, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.s3.put_bucket_versioning(Bucket=stack.bucket, VersioningConfiguration={"Status": "Enabled"})
+    uploads = [stack.put(key) for key in ("a.png", "encrypted.png", "z.png")]
+    head_object = stack.s3.head_object
+
+    def head_without_its_key(**asked: Any) -> Any:
+        if asked["Key"] == "encrypted.png":  # with SSE-C
+            raise ClientError({"Error": {"Code": "400", "Message": "Bad Request"}}, "HeadObject")
+        return head_object(**asked)
+
+    monkeypatch.setattr(stack.s3, "head_object", head_without_its_key)
+    add(stack)
+    assert run(lister) == {"bf-1": "3 listed, 3 sent"}
+    assert [(each.key, each.etag, each.version_id) for each in sent(stack)] == [
+        (each.key, each.etag, None if each.key == "encrypted.png" else each.version_id) for each in uploads
+    ]
+
+
 def test_a_list_of_keys_is_looked_up_object_by_object(stack: StackInMoto, lister: Lister) -> None:
     here, known = stack.put("here.png"), stack.put("known.png")
     stack.record(known, Status.DESCRIBED)
@@ -238,6 +260,27 @@ def test_a_manifest_that_can_not_be_used_fails_the_job_with_the_reason(stack: St
     run(lister)
     assert job_of(stack).phase is Phase.FAILED
     assert "no manifest of S3 Inventory" in job_of(stack).trouble
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("list.txt", "café.png\n".encode("latin-1")),
+        ("list.txt.gz", b"no gzip"),
+        ("list.txt.gz", gzip.compress(b"a.png\n" * 10_000)[:-20]),
+        ("list.txt.gz", gzip.compress(b"a.png\n")[:10] + b"no deflate, but long enough to be read as such"),
+    ],
+    ids=["latin-1", "no gzip", "cut off", "broken"],
+)
+def test_a_list_that_can_not_be_read_fails_its_job_and_no_other(
+    stack: StackInMoto, lister: Lister, key: str, content: bytes
+) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key=key, Body=content)
+    add(stack, manifest=f"s3://{stack.bucket}/{key}")
+    stack.jobs.add(Job("bf-2", prefix="no-such/"))
+    assert run(lister)["bf-2"] == "done"
+    assert job_of(stack).phase is Phase.FAILED
+    assert key in job_of(stack).trouble
 
 
 def test_a_service_that_fails_is_told_on_the_job_and_the_next_run_goes_on(

@@ -124,3 +124,10 @@ def test_a_manifest_that_can_not_be_used_is_refused(
 ) -> None:
     with pytest.raises(ManifestError, match=problem):
         source_of(s3, bucket, "", put_inventory(s3, bucket, [], **changes))
+
+
+@pytest.mark.parametrize("broken", [["just a bucket"], ["BUCKET", "a.png", "", "true", "false", "seven", "", "", ""]])
+def test_an_inventory_with_a_row_that_is_none_is_refused(s3: S3Client, bucket: str, broken: list[str]) -> None:
+    rows = [row(bucket, "a.png"), [bucket, *broken[1:]]]
+    with pytest.raises(ManifestError, match="data/0"):
+        walk(source_of(s3, bucket, "", put_inventory(s3, bucket, rows)))

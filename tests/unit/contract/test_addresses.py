@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from imagescribe_ops.contract.addresses import ForbiddenHostError, Reach, is_public, look_up
+from imagescribe_ops.contract.addresses import ForbiddenHostError, Reach, is_loopback, is_public, look_up
 
 PUBLIC = "93.184.216.34"
 
@@ -29,7 +29,10 @@ PUBLIC = "93.184.216.34"
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "::ffff:7f00:1",
-        "64:ff9b::a9fe:a9fe",  # 169.254.169.254 by NAT64
+        "::127.0.0.1",  # IPv4-compatible
+        "::ffff:0:a9fe:a9fe",  # 169.254.169.254 by SIIT
+        "64:ff9b::a9fe:a9fe",  # and by NAT64
+        "64:ff9b:1::a9fe:a9fe",  # and by a NAT64 of one's own
         "2002:7f00:1::",  # 127.0.0.1 by 6to4
         "2001:0:4136:e378:8000:63bf:80ff:fffe",  # 127.0.0.1 by Teredo
         "fd00:ec2::254",  # metadata of AWS
@@ -37,6 +40,7 @@ PUBLIC = "93.184.216.34"
         "fe80::1%eth0",
         "fec0::1",
         "ff02::1",
+        "5f00::1",  # segment routing
     ],
 )
 def test_an_address_inside_is_not_public(address: str) -> None:
@@ -131,3 +135,8 @@ def test_what_is_allowed_allows_nothing_else(url: str) -> None:
 def test_what_is_no_url_of_the_web_is_none(url: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         Reach().place(url, lambda _host, _port: [PUBLIC])
+
+
+@pytest.mark.parametrize("url", ["https://[::1]/", "http://127.8.9.10:1/", "https://LOCALHOST/"])
+def test_every_form_of_this_machines_own_address_counts(url: str) -> None:
+    assert is_loopback(url)

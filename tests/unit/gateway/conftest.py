@@ -50,27 +50,35 @@ def model(model_server: ModelServer) -> ModelServer:
     return model_server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """Where a picture is: any path leads to it."""
     with raw_server(answer(make_picture(), "HTTP/1.1 200 OK\r\nConnection: close")) as server:
         yield server.url.removesuffix("/v1/ideogram-describe")
 
 
-@pytest.fixture
-def settings(model: ModelServer, bucket: str) -> GatewaySettings:
+@pytest.fixture(scope="module")
+def settings(model_server: ModelServer, bucket: str) -> GatewaySettings:
     reach = Reach(frozenset({bucket.removeprefix("http://")}), public=False)
-    return GatewaySettings(model.url, MODEL, KEY, model_key=MODEL_KEY, reach=reach, timeout_s=5)
+    return GatewaySettings(model_server.url, MODEL, KEY, model_key=MODEL_KEY, reach=reach, timeout_s=30)
 
 
-@pytest.fixture
-def calls() -> list[Call]:
-    """What the gateway reported."""
+@pytest.fixture(scope="module")
+def reported() -> list[Call]:
     return []
 
 
 @pytest.fixture
-def started(settings: GatewaySettings, calls: list[Call]) -> Iterator[Callable[..., RunningGateway]]:
+def calls(reported: list[Call]) -> list[Call]:
+    """What the gateway reported."""
+    reported.clear()
+    return reported
+
+
+@pytest.fixture
+def started(
+    settings: GatewaySettings, model: ModelServer, calls: list[Call]
+) -> Iterator[Callable[..., RunningGateway]]:
     """Start a gateway with some settings of its own."""
     running: list[RunningGateway] = []
 
@@ -83,9 +91,16 @@ def started(settings: GatewaySettings, calls: list[Call]) -> Iterator[Callable[.
         gateway.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="module")
+def running_gateway(settings: GatewaySettings, reported: list[Call]) -> Iterator[RunningGateway]:
+    with RunningGateway(settings, report=reported.append) as gateway:
+        yield gateway
+
+
 @pytest.fixture
-def gateway(started: Callable[..., RunningGateway]) -> RunningGateway:
-    return started()
+def gateway(running_gateway: RunningGateway, model: ModelServer) -> RunningGateway:
+    """One for all tests that need no settings of their own: stopping takes longer than they do."""
+    return running_gateway
 
 
 @pytest.fixture

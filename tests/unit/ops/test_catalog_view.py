@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from imagescribe.model.record import Status
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.catalog_view import CatalogView
-from imagescribe_ops.stack import Connection
 from tests.unit.conftest import REGION, make_table
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from imagescribe.model.record import Status
-from imagescribe_ops import stack
+from imagescribe_ops.aws import stack
 from imagescribe_ops.commands import demo as cli_demo
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.display import cut, safe
@@ -54,7 +54,7 @@ def outputs(aws: boto3.Session, dynamodb: DynamoDBClient, sqs: SQSClient) -> dic
 @pytest.fixture
 def run(outputs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     described = {"Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]}
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: described)
+    monkeypatch.setattr(stack, "describe_stack", lambda _connection, _stack: described)
 
     def invoke(*arguments: str, typed: str | None = None) -> Result:
         return CliRunner().invoke(app, list(arguments), input=typed)
@@ -170,11 +170,6 @@ def test_a_missing_stack_is_told_in_a_sentence(run: Any, monkeypatch: pytest.Mon
         f"Error: There is no stack 'other' in {REGION}.",
         "Deploy it with `sam deploy --guided`.",
     ]
-
-
-def test_another_stack_of_the_account_is_not_taken_for_ours() -> None:
-    with pytest.raises(OperationError, match="no output BucketName"):
-        stack.StackOutputs.of_outputs({"Vpc": "x"}, "other")
 
 
 @pytest.mark.parametrize(
@@ -399,21 +394,3 @@ def test_the_only_local_stack_is_found_whatever_its_name(
     monkeypatch.setattr(local_state, "running", running)
     run("list", "--local")
     assert asked == ["other"]
-
-
-def test_an_emulators_connection_needs_nothing_of_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nope")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/no/such/file")
-    monkeypatch.setenv("AWS_REGION", "xx-north-9")
-    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    connection = stack.Connection(
-        region="us-east-1", endpoint_url="http://127.0.0.1:9", access_key_id="k", secret_access_key="s"
-    )
-    assert connection.region == "us-east-1"
-    assert connection.s3().meta.endpoint_url == "http://127.0.0.1:9"
-
-
-def test_a_missing_profile_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nope")
-    with pytest.raises(OperationError, match="nope"):
-        stack.Connection(region="us-east-1")

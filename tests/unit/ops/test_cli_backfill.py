@@ -15,7 +15,7 @@ from imagescribe.backfill.selection import Selection
 from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
-from imagescribe_ops import stack
+from imagescribe_ops.aws import stack
 from imagescribe_ops.backfill import estimate as module
 from imagescribe_ops.backfill.backfills import Backfills
 from imagescribe_ops.commands.main import app
@@ -171,7 +171,7 @@ def test_nothing_begins_where_there_is_nothing_to_do(deployed: StackInMoto) -> N
 
 def test_without_a_key_nothing_is_estimated(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_stack(aws)
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: made.describe())
+    monkeypatch.setattr(stack, "describe_stack", lambda _connection, _stack: made.describe())
     assert "No API key is set" in run("--yes", ends_with=1).stderr
 
 

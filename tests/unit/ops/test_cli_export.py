@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagescribe.model.record import Status
-from imagescribe_ops import stack
+from imagescribe_ops.aws import stack
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.errors import OperationError
@@ -50,7 +50,7 @@ def deployed(aws: boto3.Session) -> StackInMoto:
 def _one_stack(aws: boto3.Session, deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> None:
     Clients.of_session(aws).lend(monkeypatch)
     monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: deployed.describe())
+    monkeypatch.setattr(stack, "describe_stack", lambda _connection, _stack: deployed.describe())
 
 
 def run(*arguments: object, ends_with: int = 0) -> Result:

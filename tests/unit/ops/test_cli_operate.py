@@ -14,10 +14,11 @@ from typer.testing import CliRunner, Result
 from imagescribe.aws.mappings import Mappings
 from imagescribe.model.record import Status
 from imagescribe.throttle.breaker import OpenedBy
-from imagescribe_ops import operations, stack, standing
+from imagescribe_ops import operations, standing
+from imagescribe_ops.aws import stack
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.commands import key as cli_key
 from imagescribe_ops.commands.main import app
-from imagescribe_ops.stack import Connection
 from tests.factories import eventbridge_body
 from tests.unit.conftest import REGION
 from tests.unit.stack_in_moto import StackInMoto, described, make_stack
@@ -42,7 +43,7 @@ class Run(Protocol):
 @pytest.fixture
 def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test in which the command looks for its stack."""
-    monkeypatch.setattr(stack, "_describe", lambda *_: pytest.fail("the stack was looked for"))
+    monkeypatch.setattr(stack, "describe_stack", lambda *_: pytest.fail("the stack was looked for"))
 
 
 @pytest.fixture

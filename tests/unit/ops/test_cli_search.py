@@ -18,7 +18,7 @@ from imagescribe.query.pages import Pages
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
 from imagescribe.query.snapshot import Snapshots
-from imagescribe_ops import stack
+from imagescribe_ops.aws import stack
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.commands.search import _marked
 from tests.factories import stand_in, unique
@@ -36,7 +36,7 @@ FUNCTION_URL = "https://abc.lambda-url.eu-central-1.on.aws/"
 def library(deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> StackInMoto:
     """A stack with a query function."""
     deployed.outputs["QueryUrl"] = FUNCTION_URL
-    monkeypatch.setattr(stack, "_describe", lambda _connection, _stack: deployed.describe())
+    monkeypatch.setattr(stack, "describe_stack", lambda _connection, _stack: deployed.describe())
     return deployed
 
 

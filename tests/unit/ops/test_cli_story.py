@@ -15,11 +15,12 @@ from imagescribe.model.events import parse_body, upload_body
 from imagescribe.model.record import Status
 from imagescribe.throttle.breaker import OpenedBy
 from imagescribe_ops import call_back
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.logs import LogLine, Logs
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.commands.status import calls_a_minute, seconds_left
-from imagescribe_ops.logs import LogLine, Logs
 from imagescribe_ops.simulator import SimulatorClient
-from imagescribe_ops.stack import Connection, QueueDepth
 from tests.factories import API_KEY, eventbridge_body, unique
 from tests.unit.stack_in_moto import StackInMoto, described, make_stack
 
@@ -289,6 +290,10 @@ def test_the_live_rate_is_what_was_spent_by_the_time() -> None:
     assert calls_a_minute([(0, 0.0), (30, 0.3)], 0.015) == 40
     assert calls_a_minute([(0, 0.3)], 0.015) == 0
     assert calls_a_minute([(0, 24.0), (30, 0.3)], 0.015) == 0  # a new day began
+
+
+def test_calls_that_are_free_cannot_be_counted_by_what_was_spent() -> None:
+    assert calls_a_minute([(0, 0.0), (30, 0.0)], 0) is None
 
 
 def test_the_time_left_is_the_backlog_by_the_rate(deployed: StackInMoto) -> None:

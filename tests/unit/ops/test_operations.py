@@ -23,8 +23,9 @@ from imagescribe.stores.ledger import Ledger
 from imagescribe.throttle.breaker import UNTIL_CLOSED, Breaker, OpenedBy
 from imagescribe_ops import operations as module
 from imagescribe_ops import standing as standing_module
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.errors import NotFoundError, OperationError
-from imagescribe_ops.stack import Connection, QueueDepth
 from imagescribe_ops.standing import Intake, MappingState, why_nothing_happens
 from tests.factories import eventbridge_body, make_upload, s3_notification_body
 from tests.unit.stack_in_moto import Clients, QueuedMessage, StackInMoto, make_stack

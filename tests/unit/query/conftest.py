@@ -26,6 +26,7 @@ from imagescribe.stores.catalog import Catalog
 from tests.factories import Clock, make_deletion, make_upload, stand_in
 from tests.unit.conftest import REGION, make_bucket, make_table
 from tests.unit.imaging_in_process import DERIVED_BUCKET, ImagingInProcess
+from tests.unit.in_memory.written_through import WrittenThrough
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -45,10 +46,11 @@ class Library:
     directory: Path
     clock: Clock
     _numbers: count[int]
+    _written: WrittenThrough
 
     @property
     def catalog(self) -> Catalog:
-        return Catalog(self.dynamodb, self.table, self.clock)
+        return Catalog(stand_in(self._written), self.table, self.clock)
 
     @property
     def reader(self) -> CatalogReader:
@@ -91,6 +93,10 @@ class Library:
         later = replace(make_deletion(bucket=BUCKET, key=upload.key), sequencer=f"{next(self._numbers):020X}")
         self.catalog.remove(later)
 
+    def take_out(self, image: str) -> None:
+        """Let a record be gone."""
+        self._written.delete_item(TableName=self.table, Key={"image": {"S": image}})
+
 
 def newest(search: Search, query: str, limit: int = 100, wanted: Range | None = None) -> list[str]:
     """The keys of what is found, newest first."""
@@ -116,7 +122,8 @@ def library(aws: boto3.Session, dynamodb: DynamoDBClient, s3: S3Client, tmp_path
 
 
 def make_library(dynamodb: DynamoDBClient, s3: S3Client, directory: Path, clock: Clock) -> Library:
-    return Library(dynamodb, s3, make_table(dynamodb, "CatalogTable"), make_bucket(s3), directory, clock, count(1))
+    table, bucket = make_table(dynamodb, "CatalogTable"), make_bucket(s3)
+    return Library(dynamodb, s3, table, bucket, directory, clock, count(1), WrittenThrough(moto=dynamodb))
 
 
 __all__ = ["BUCKET", "Library", "best", "make_library", "make_pictures", "newest"]

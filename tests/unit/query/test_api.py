@@ -16,6 +16,7 @@ from imagescribe.errors import ImageScribeError
 from imagescribe.query import api as apis
 from imagescribe.query import page
 from imagescribe.query.api import Api
+from imagescribe.query.cursors import to_text
 from imagescribe.query.errors import BusyError
 from imagescribe.query.openapi import ROUTES, document
 from imagescribe.query.records import ImageRecord, image_id
@@ -217,6 +218,8 @@ def test_every_file_of_the_page_is_served() -> None:
         ("/images", "day=2026-02-30", "day"),
         ("/images", "after=nonsense", "cursor"),
         ("/images", "described_since=0&status=dead", "described_since"),
+        ("/images", "described_since=9999-12-31T23:59:59-12:00", "described_since"),
+        ("/images", f"after={to_text(json.dumps(['\ud800']))}", "cursor"),
         ("/images/nonsense", "", "id"),
         ("/images/nonsense/picture", "redirect=2", "redirect"),
         ("/images/nonsense/picture", "size=huge", "size"),
@@ -225,6 +228,12 @@ def test_every_file_of_the_page_is_served() -> None:
 )
 def test_a_wrong_parameter_is_named_and_the_answer_says_what_to_do(ask: Ask, path: str, query: str, says: str) -> None:
     assert says in problem(ask(path, query), 400)["detail"]
+
+
+def test_the_last_day_that_there_is_can_be_asked_for(library: Library, ask: Ask) -> None:
+    library.upload("late.png", uploaded_at="9999-12-31T23:59:59.999Z")
+    (image,) = body(ask("/images", {"day": "9999-12-31"}))["images"]
+    assert image["key"] == "late.png"
 
 
 def test_what_is_not_there_is_not_found(ask: Ask) -> None:
@@ -267,8 +276,13 @@ def test_the_openapi_document_has_every_route_and_no_reference_to_nothing(ask: A
     assert "$defs" not in text
 
 
-NAMES = st.sampled_from(["q", "best", "prefix", "since", "until", "limit", "after", "status", "day", "x", "redirect"])
-VALUES = st.one_of(st.text(max_size=20), st.sampled_from(["1", "true", "2026-11-26", "9" * 400, "-1", "1e9", "\0"]))
+NAMES = st.sampled_from(
+    ["q", "best", "prefix", "since", "until", "limit", "after", "status", "day", "described_since", "x", "redirect"]
+)
+VALUES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["1", "true", "2026-11-26", "0001-01-01", "9999-12-31", "9" * 400, "-1", "1e9", "\0"]),
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -155,11 +155,27 @@ def test_a_cursor_of_another_question_is_refused(
         library.pages.page(after=cursors.encode(position), limit=5, **question)
 
 
+def test_what_was_described_since_ever_is_no_question_for_each_day_since_1970(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(library)
+    paginate, days = library.dynamodb.get_paginator, 0
+
+    def counted(name: Any) -> Any:
+        nonlocal days
+        days += 1
+        return paginate(name)
+
+    monkeypatch.setattr(library.dynamodb, "get_paginator", counted)
+    assert len(library.pages.page(described_since_ms=0, limit=5).records) == 4
+    assert days < 100
+
+
 def test_an_image_that_was_removed_is_still_a_place_to_go_on_from(library: Library) -> None:
     fill(library)
     page = library.pages.page(day=date(2026, 11, 2), limit=5)
     for record in page.records:
-        library.dynamodb.delete_item(TableName=library.table, Key={"image": {"S": record.image}})
+        library.take_out(record.image)
     rest = [record.key for record in library.pages.page(day=date(2026, 11, 2), after=page.after).records]
     assert len(rest) == 7
     assert not {record.key for record in page.records} & set(rest)

@@ -115,7 +115,7 @@ def test_what_was_described_while_the_snapshot_was_made_is_not_missed(library: L
     library.clock.sleep(20)
     hidden = library.reader.get(late.image)
     assert hidden
-    library.dynamodb.delete_item(TableName=library.table, Key={"image": {"S": late.image}})
+    library.take_out(late.image)
     library.job.run(always=True)
     running = library.search()
     assert newest(running, "boat") == ["before.png"]
@@ -149,7 +149,7 @@ def test_what_was_deleted_is_not_shown(library: Library, where: str) -> None:
     running = library.search()
     assert newest(running, "boat") == ["2.png", "1.png", "0.png"]
     for key in ("0.png", "2.png"):
-        library.dynamodb.delete_item(TableName=library.table, Key={"image": {"S": f"s3://{BUCKET}/{key}"}})
+        library.take_out(f"s3://{BUCKET}/{key}")
     assert newest(running, "boat") == ["1.png"]
     assert best(running, "boat") == ["1.png"]
     assert newest(library.search(), "boat") == ["1.png"]
@@ -226,7 +226,7 @@ def test_a_page_is_filled_up_where_hits_are_gone(library: Library, where: str) -
     running = library.search()
     newest(running, "boat")
     for number in (5, 3):
-        library.dynamodb.delete_item(TableName=library.table, Key={"image": {"S": f"s3://{BUCKET}/{number}.png"}})
+        library.take_out(f"s3://{BUCKET}/{number}.png")
     assert newest(running, "boat", limit=3) == ["4.png", "2.png", "1.png"]
 
 

@@ -12,18 +12,18 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.commands import deploy as cli
 from imagescribe_ops.commands import destroy as cli_destroy
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.deployment.asking import ASKED, ask
+from imagescribe_ops.deployment.change_sets import Proposal
 from imagescribe_ops.deployment.changes import Action, Change, Changes
-from imagescribe_ops.deployment.cloudformation import Proposal
 from imagescribe_ops.deployment.existing_bucket import check_bucket
 from imagescribe_ops.deployment.parameters import defaults
 from imagescribe_ops.deployment.removal import Kept, Removal
 from imagescribe_ops.deployment.standing import Standing
 from imagescribe_ops.errors import OperationError
-from imagescribe_ops.stack import Connection
 from imagescribe_ops.template import parameter_definitions
 from tests.sam_template import TEMPLATE, load
 
@@ -75,6 +75,8 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     aws = Played()
     for module in (cli, cli_destroy):
         monkeypatch.setattr(module, "CloudFormation", lambda _connection, _stack: aws)
+
+    monkeypatch.setattr(cli, "ChangeSets", lambda _connection, _stack: aws)
 
     def built(*_arguments: object, runs_on: str) -> Path:
         aws.done.append(f"built for {runs_on}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.doctor.doctor import CHECKS, Check, examine
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import Finding, NotCheckedError, State, Verdict, broken, warning, well
 from imagescribe_ops.doctor.permissions import missing_permission
-from imagescribe_ops.stack import Connection
 from tests.unit.conftest import REGION
 
 

@@ -78,6 +78,11 @@ def test_a_balance_is_held_against_what_waits(
     assert (verdict.state, says in verdict.found) == (state, True), verdict
 
 
+def test_a_balance_is_enough_where_calls_are_free(examined: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, 0.0)
+    assert endpoint.balance(examined(DescribeUrl=URL, PricePerCallUsd="0")).found == "calls are free (PricePerCallUsd)"
+
+
 def test_a_balance_that_nobody_told_is_not_checked(examined: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, NoAnswerError("no network.", "Check it."))
     with pytest.raises(NotCheckedError, match="did not say what is left"):

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from imagescribe_ops import stack
-from imagescribe_ops.doctor import foundation
+from imagescribe_ops.aws import stack
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.doctor import examination, foundation
 from imagescribe_ops.doctor.doctor import CHECKS, examine
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import NotCheckedError, State
-from imagescribe_ops.stack import Connection
 from tests.unit.conftest import REGION
 from tests.unit.ops.doctor.conftest import Make, only
 
@@ -116,7 +116,8 @@ def test_versions_are_compared(
 
 
 def test_a_stack_that_is_none_of_ours_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "_describe", lambda *_: {"Outputs": [], "Parameters": []})
+    for module in (stack, examination):
+        monkeypatch.setattr(module, "describe_stack", lambda *_: {"Outputs": [], "Parameters": []})
     verdict = foundation.stack(Examination(Connection(region=REGION), "theirs"))
     assert verdict.state is State.BROKEN
     assert "The stack theirs has no output" in verdict.found

@@ -7,8 +7,8 @@ from typing import Any
 
 from imagescribe.model.record import Status
 from imagescribe.query.reader import CatalogReader
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.catalog_view import CatalogView, ImageRecord
-from imagescribe_ops.stack import Connection
 from tests.factories import stand_in
 
 BUCKET = "pictures"

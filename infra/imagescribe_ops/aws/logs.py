@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from imagescribe.model.times import iso_utc
-from imagescribe_ops.stack import Connection, StackOutputs, readable_errors
+from imagescribe_ops.aws.connection import Connection
+from imagescribe_ops.aws.errors import readable_errors
+from imagescribe_ops.aws.stack import StackOutputs
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient

@@ -1,0 +1,1 @@
+"""The account that a stack is in, and what the command asks of it: one module a service."""
