@@ -19,8 +19,8 @@ export async function token() {
   return given;
 }
 
-export function forgetToken(refused, why) {
-  if (sessionStorage.getItem(TOKEN) !== refused) return; // there is another one by now
+export function forgetToken(known, why) {
+  if (sessionStorage.getItem(TOKEN) !== known) return; // there is another one by now
   sessionStorage.removeItem(TOKEN);
   say(why);
 }
