@@ -351,6 +351,19 @@ def test_what_stayed_can_be_deleted_by_the_lines_that_are_printed(removable: Pla
     assert "  aws s3 rm --recursive s3://zips/imagescribe/ --region eu-central-1" in lines
 
 
+def test_a_new_stack_goes_on_with_the_images_of_the_old_one_by_the_lines_that_are_printed(removable: Played) -> None:
+    removable.now = running(KeyPrefix="my pictures/", DailyBudgetUsd="25")
+    lines = run("destroy", "--yes", "--region", "eu-central-1").stdout.splitlines()
+    begin = next(place for place, line in enumerate(lines) if line.startswith("  imagescribe deploy"))
+    assert lines[begin : begin + 4] == [
+        "  imagescribe deploy --parameter 'KeyPrefix=my pictures/' --parameter ExistingBucketName=pictures "
+        "--region eu-central-1",
+        "  imagescribe key set --region eu-central-1",
+        "  imagescribe adopt ledger-1 --region eu-central-1",
+        "  imagescribe backfill --region eu-central-1",
+    ]
+
+
 def test_json_alone_says_what_would_stay(removable: Played) -> None:
     answer = json.loads(run("destroy", "--json").stdout)
     assert answer["deleted"] is False
