@@ -28,6 +28,7 @@ from tests.stack.deployment import Deployment, session_of
 from tests.stack.pictures import picture
 
 NAME = "shipped"
+NEXT = "shipped-again"  # the emulator would give a second stack of one name the tables of the first
 COMMAND_SECONDS = 900
 
 
@@ -76,18 +77,18 @@ def life(stacks: Stacks) -> Life:
     left = {*tables, *(bucket["Name"] for bucket in buckets)}
     way_on = [shlex.split(line) for line in destroyed.splitlines() if line.startswith("  imagescribe ")]
     for _, *words in way_on:
-        imagescribe(stacks, *words, *["--yes"] * (words[0] in {"deploy", "backfill"}), typed=cloud.api_key)
+        imagescribe(stacks, *words, *["--yes"] * (words[0] in {"deploy", "backfill"}), typed=cloud.api_key, stack=NEXT)
         if words[0] == "deploy":
-            outputs = StackOutputs.read(cloud.connection, NAME)
+            outputs = StackOutputs.read(cloud.connection, NEXT)
             restate_concurrency(cloud.connection, outputs.describe_function_name)
-    deployment = Deployment(LocalStack(NAME, outputs, {}, cloud), cloud.simulator)
+    deployment = Deployment(LocalStack(NEXT, outputs, {}, cloud), cloud.simulator)
     again = deployment.until_described("shipped.png", seconds=300)["shipped.png"]["prompt"]
     billed = deployment.billed("shipped.png")
-    imagescribe(stacks, "destroy", "--yes")
+    imagescribe(stacks, "destroy", "--yes", stack=NEXT)
     return Life(first, described, parameters, second, destroyed, left, again, billed)
 
 
-def imagescribe(stacks: Stacks, *arguments: str, typed: str = "") -> str:
+def imagescribe(stacks: Stacks, *arguments: str, typed: str = "", stack: str = NAME) -> str:
     cloud = stacks.cloud
     aws = {
         "AWS_ENDPOINT_URL": cloud.endpoint_url,
@@ -96,7 +97,7 @@ def imagescribe(stacks: Stacks, *arguments: str, typed: str = "") -> str:
         "AWS_SECRET_ACCESS_KEY": cloud.credentials.secret_access_key,
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "imagescribe_ops.commands.main", *arguments, "--stack", NAME],
+        [sys.executable, "-m", "imagescribe_ops.commands.main", *arguments, "--stack", stack],
         env=dict(os.environ) | aws,
         input=typed,
         capture_output=True,
