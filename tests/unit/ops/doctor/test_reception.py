@@ -1,4 +1,4 @@
-"""Queues, functions, concurrency and tables, where the emulator of the stack's tests can't break them."""
+"""Queues and event source mappings, where the emulator of the stack's tests can't break them."""
 
 from __future__ import annotations
 
