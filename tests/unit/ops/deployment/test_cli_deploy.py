@@ -214,6 +214,17 @@ def test_what_a_first_deployment_that_failed_has_left_is_cleared_away(played: Pl
     assert played.done[1:] == ["deleted", "carried out"]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_a_first_deployment_that_failed_has_left_stays_where_nobody_agreed(
+    played: Played, options: tuple[str, ...]
+) -> None:
+    played.now = Standing("ROLLBACK_COMPLETE", description=DESCRIPTION)
+    result = run("deploy", *options)
+    assert result.exit_code == 1
+    assert "Add --yes" in result.stderr
+    assert played.done == []
+
+
 def test_hints_have_the_options_that_lead_to_the_stack(played: Played) -> None:
     result = run("deploy", "--yes", "--stack", "trial", "--region", "eu-central-1")
     assert "  imagescribe key set --stack trial --region eu-central-1" in result.stdout.splitlines()
