@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,18 @@ def test_a_large_one_is_fetched_in_parts_and_an_unchanged_one_not_at_all(
     assert library.snapshots.fetch(copy, etag) == etag
     assert not copy.exists()
     assert [each.name for each in tmp_path.iterdir() if each.suffix] == []
+
+
+def test_what_a_function_that_was_killed_while_fetching_left_behind_does_not_add_up(
+    library: Library, tmp_path: Path
+) -> None:
+    library.job.run()
+    left, of_another_process = tmp_path / "index.4711", tmp_path / "index.4712"
+    for part in (left, of_another_process):
+        part.write_bytes(b"half of it")
+    os.utime(left, (0, 0))
+    library.snapshots.fetch(tmp_path / "index.sqlite")
+    assert sorted(tmp_path.iterdir()) == [of_another_process, tmp_path / "index.sqlite"]
 
 
 def test_rows_stand_in_the_order_of_time(tmp_path: Path) -> None:
