@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,29 @@ def test_what_a_function_that_was_killed_while_fetching_left_behind_does_not_add
     os.utime(left, (0, 0))
     library.snapshots.fetch(tmp_path / "index.sqlite")
     assert sorted(tmp_path.iterdir()) == [of_another_process, tmp_path / "index.sqlite"]
+
+
+def test_what_a_run_that_was_killed_left_behind_does_not_add_up(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def killed(path: Path, *_: object) -> int:
+        path.write_bytes(b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot_job, "build", killed)
+        run = multiprocessing.get_context("fork").Process(target=library.job.run)
+        run.start()
+        run.join()
+    (left,) = tmp_path.iterdir()
+    library.job.run()
+    assert list(tmp_path.iterdir()) == [left]  # it may be at work still
+    os.utime(left, (0, 0))
+    library.job.run(always=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_stand_in_the_order_of_time(tmp_path: Path) -> None:
