@@ -164,7 +164,6 @@ class Catalog:
                 values={"labels": labels or None} | ({} if label_tags is None else {"label_tags": dict(label_tags)}),
                 condition="sequencer = :sequencer AND updated_at = :updated_at",
                 operands={":sequencer": upload.sequencer, ":updated_at": updated_at},
-                returns_item=False,
             )
         except ConditionFailedError:
             return False
@@ -248,5 +247,4 @@ class Catalog:
             condition=condition,
             operands={":sequencer": upload.sequencer, **operands},
             remove=remove,
-            returns_item=False,
         )
