@@ -61,7 +61,7 @@ class Catalog:
                     "job": upload.job or None,
                     **state,
                 },
-                "attribute_not_exists(image) OR (sequencer = :sequencer AND #status = :dead) OR "
+                "attribute_not_exists(sequencer) OR (sequencer = :sequencer AND #status = :dead) OR "
                 "(sequencer < :sequencer AND (#status <> :described OR etag <> :etag))",
                 {":dead": Status.DEAD, ":described": Status.DESCRIBED, ":etag": upload.etag},
             )
