@@ -36,6 +36,16 @@ def test_it_has_what_is_described_and_nothing_else(library: Library) -> None:
     assert library.job.run().startswith("2 images")
 
 
+@pytest.mark.parametrize("lacking", ["prompt", "updated_at"])
+def test_a_record_of_which_a_person_took_something_out_is_left_out(library: Library, lacking: str) -> None:
+    taken = library.describe("1.png", "a boat")
+    library.describe("2.png", "a ship")
+    library.dynamodb.update_item(
+        TableName=library.table, Key={"image": {"S": taken.image}}, UpdateExpression=f"REMOVE {lacking}"
+    )
+    assert library.job.run().startswith("1 images")
+
+
 def test_every_page_of_every_segment_is_read(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         library.describe(f"{number}.png", f"number {number}")
