@@ -31,7 +31,7 @@ MAX_AGE_MS: Final = 86_400_000
 MAX_RUN_SECONDS: Final = 900.0
 """Of a Lambda function."""
 
-_PREFIX: Final = "imagescribe-snapshot-"
+PREFIX: Final = "imagescribe-snapshot-"
 
 MARGIN_MS: Final = 60_000
 """A record that is written while the scan begins may have an earlier time on it; see `LATENESS_MS`."""
@@ -54,7 +54,7 @@ class SnapshotJob:
             return f"{standing.images} images: nothing to do"
         complete_until = int(self.clock() * 1000) - MARGIN_MS
         _remove_abandoned()
-        with TemporaryDirectory(prefix=_PREFIX) as directory:
+        with TemporaryDirectory(prefix=PREFIX) as directory:
             path = Path(directory) / "index.sqlite"
             images = build(path, described(self.client, self.table), complete_until)
             size = path.stat().st_size
@@ -76,7 +76,7 @@ class SnapshotJob:
 
 def _remove_abandoned() -> None:
     """Remove what runs left that were killed: Lambda keeps /tmp when it starts a new process."""
-    for left in Path(gettempdir()).glob(f"{_PREFIX}*"):
+    for left in Path(gettempdir()).glob(f"{PREFIX}*"):
         with suppress(FileNotFoundError):  # another one removed it
             if time.time() - left.stat().st_mtime > MAX_RUN_SECONDS:
                 rmtree(left, ignore_errors=True)
