@@ -61,7 +61,7 @@ class Catalog:
                     "job": upload.job or None,
                     **state,
                 },
-                "attribute_not_exists(image) OR (sequencer = :sequencer AND #status = :dead) OR "
+                "attribute_not_exists(sequencer) OR (sequencer = :sequencer AND #status = :dead) OR "
                 "(sequencer < :sequencer AND (#status <> :described OR etag <> :etag))",
                 {":dead": Status.DEAD, ":described": Status.DESCRIBED, ":etag": upload.etag},
             )
@@ -174,7 +174,6 @@ class Catalog:
                 values=values,
                 condition="sequencer = :sequencer AND updated_at = :updated_at",
                 operands={":sequencer": upload.sequencer, ":updated_at": updated_at},
-                returns_item=False,
             )
         except ConditionFailedError:
             return False
@@ -258,5 +257,4 @@ class Catalog:
             condition=condition,
             operands={":sequencer": upload.sequencer, **operands},
             remove=remove,
-            returns_item=False,
         )
