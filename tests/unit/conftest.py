@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import boto3
+import botocore.session
 import hypothesis
 import pytest
 from moto import mock_aws
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("repeatable")
+
+# Each session would read the descriptions of AWS's services anew, which is most of what a client costs.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 REGION: Final = "eu-central-1"
 

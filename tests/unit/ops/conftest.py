@@ -13,7 +13,7 @@ from tests.unit.conftest import REGION
 from tests.unit.stack_in_moto import Clients, StackInMoto, described, make_stack
 
 # A runner builds all commands from their signatures, which takes longer than most of them do.
-typer.testing._get_command = cache(typer.testing._get_command)
+typer.testing._get_command = cache(typer.testing._get_command)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
