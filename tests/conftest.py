@@ -7,16 +7,23 @@ too).
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 import typer.main
 import typer.testing
-from botocore.loaders import JSONFileLoader
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+
+# Images often forbid Python to keep what it compiled. Here a hundred processes would compile the same again and again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 HERE = Path(__file__).parent
 SLOWEST = {"test_pay_once_machine.py"}
@@ -47,10 +54,8 @@ class StacksTogether(LoadFileScheduling):
 @pytest.fixture(scope="session", autouse=True)
 def _read_once() -> Iterator[None]:
     """Let what is the same each time be read once, and not for each session of boto3 and each run of the command."""
-    read = JSONFileLoader.load_file
-    model = cache(lambda path: read(JSONFileLoader(), path))  # of a service: megabytes of JSON
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: model(path))
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))  # megabytes of JSON
         patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
         yield
 
@@ -76,3 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(item.path.relative_to(HERE).parts[0])
     items.sort(key=lambda item: item.path.name not in SLOWEST)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # whose collections would look through all modules and tests again and again

@@ -9,12 +9,17 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML was built without the C library, which is ten times as fast
+    from yaml import SafeLoader  # type: ignore[assignment]
 
-class _TemplateLoader(yaml.SafeLoader):
+
+class _TemplateLoader(SafeLoader):
     """Reads CloudFormation's YAML: its short functions (`!Ref`, `!Sub`) are tags that plain YAML does not know."""
 
 
-def _ignore(_loader: yaml.SafeLoader, _suffix: str, _node: yaml.Node) -> None:
+def _ignore(_loader: SafeLoader, _suffix: str, _node: yaml.Node) -> None:
     return None
 
 

@@ -11,13 +11,11 @@ from uuid import uuid4
 
 import pytest
 import requests
-import schemathesis
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from imagescribe.query.openapi import ROUTES, document
 from imagescribe_ops.simulator import ScriptedAnswer
@@ -235,6 +233,10 @@ OPERATIONS = [route.path for route in ROUTES]
 
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_every_answer_is_what_the_openapi_document_says(deployment: Deployment, path: str) -> None:
+    # Imported here, since each process of the tests would take half a second for it.
+    import schemathesis  # noqa: PLC0415
+    from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: PLC0415
+
     describe(deployment, f"contract/{uuid4()}.png", "A boat under contract")
     assert get(deployment, "/openapi.json").json() == json.loads(json.dumps(document()))
     operation = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))[path]["GET"]
