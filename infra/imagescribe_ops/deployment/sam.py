@@ -75,8 +75,8 @@ def run(
 
 def _environment(binaries: Path, directory: Path) -> dict[str, str]:
     # HOME stays, for pip's and the network's settings; everything that could choose another account, region,
-    # template or Python goes.
-    gone = ("AWS_", "SAM_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "DOCKER_HOST")
+    # template or Python goes, and what keeps SAM from being compiled once, half of what it takes.
+    gone = ("AWS_", "SAM_", "PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "DOCKER_HOST")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(gone)}
     # The SAM CLI's notes about itself: not in the user's home, and no look for a newer version over the network.
     notes = directory / "sam-notes"
