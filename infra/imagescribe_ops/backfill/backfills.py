@@ -152,7 +152,7 @@ class Backfills:
                 raise OperationError(f"{error}.", "Try again in a minute.") from error
         intake = operations.intake()
         usd = round(estimate.pays * operations.price_usd, 3)
-        job_id = datetime.fromtimestamp(operations.clock(), UTC).strftime("bf-%Y%m%d-%H%M%S")
+        job_id = _id_at(operations.clock())
         job = Job(job_id, Phase.RUNNING, prefix, manifest, selection, most, expected=estimate.pays, expected_usd=usd)
         return Plan(job, estimate, usd, intake.requests_per_minute, intake.budget_usd, operations.price_usd)
 
@@ -162,20 +162,21 @@ class Backfills:
         Raises
         ------
         OperationError
-            The days' budgets are far too small for it, or another one began meanwhile.
+            The days' budgets are far too small for it, or another one of its prefix began meanwhile.
         """
         if plan.budget_days > MAX_BUDGET_DAYS:
             raise OperationError(
                 f"${plan.usd:,.2f} are {plan.budget_days:,.0f} days of the budget of ${plan.budget_usd:g}.",
                 "Deploy with a larger DailyBudgetUsd, or take less of it with --limit or --prefix.",
             )
-        jobs = self._jobs()
-        self._check_no_other(jobs, plan.job.prefix, plan.job.manifest)
+        jobs, job, at = self._jobs(), plan.job, self.operations.clock()
+        self._check_no_other(jobs, job.prefix, job.manifest)
         with readable_errors():
-            if not jobs.add(plan.job):
-                raise OperationError("Another backfill began this second.", "Try again.")
+            while not jobs.add(job):  # another one was planned in the same second
+                at += 1
+                job = replace(job, id=_id_at(at))
             self._wake()
-        return plan.job
+        return job
 
     def all(self) -> list[Job]:
         """Return all there ever were, the newest first."""
@@ -284,3 +285,7 @@ class Backfills:
                     f"The backfill {job.id} of {safe(job.prefix)!r} is {job.phase}.",
                     f"See `imagescribe backfill show {job.id}`; `cancel` ends it.",
                 )
+
+
+def _id_at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("bf-%Y%m%d-%H%M%S")

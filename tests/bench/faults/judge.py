@@ -89,6 +89,6 @@ def _false_prompts(rig: Rig) -> list[str]:
         etag = item["content"].rpartition("-")[0]
         if "body" in item and (prompt := read_prompt(item["body"])) != rig.uploaded[etag].prompt:
             wrong.append(f"the ledger has {prompt!r} for {rig.uploaded[etag].prompt!r}")
-        elif "body" not in item:
+        elif "lease_until" in item and "body" not in item:
             wrong.append(f"the ledger still has a claim on {item['image']} until {item['lease_until']}")
     return wrong

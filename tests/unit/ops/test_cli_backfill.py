@@ -170,6 +170,14 @@ def test_a_backfill_begins_only_when_that_is_said(deployed: StackInMoto) -> None
     assert (kept.id, kept.phase, kept.expected) == (job["id"], Phase.RUNNING, 1)
 
 
+def test_two_that_begin_in_the_same_second_are_two(deployed: StackInMoto) -> None:
+    backfills = Backfills(deployed.operations())  # its clock stands still
+    for folder in ("a/", "b/"):
+        put(deployed, f"{folder}1.png", make_picture("red"))
+        backfills.begin(backfills.plan(folder, Selection()))
+    assert {job.prefix for job in deployed.jobs.all()} == {"a/", "b/"}
+
+
 def test_a_job_that_begins_is_told_also_where_its_function_may_not_be_woken(
     deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
