@@ -52,7 +52,9 @@ def export(
         ),
     ] = None,
     status: Annotated[Status | None, typer.Option(help="Only images with this status.")] = None,
-    form: Annotated[Form, typer.Option("--format", help="What is written.")] = Form.JSONL,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="What is written; without it, what FILE's ending says, or jsonl.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; else to standard output.")
     ] = None,
@@ -90,6 +92,7 @@ def export(
     Examples: `imagescribe export --status described -o prompts.jsonl` · `imagescribe export --sidecars captions/`
     """
     path = None if output is None or str(output) == "-" else output
+    form = form or _form_of(path)
     if form is Form.PARQUET and path is None:
         raise typer.BadParameter("Parquet goes into a file: add -o FILE", param_hint="--format")
     if options.as_json and (path or sidecars or xmp) is None:
@@ -120,6 +123,14 @@ def export(
             steps.say(line)
     if stopped:
         raise typer.Exit(stopped)
+
+
+def _form_of(path: Path | None) -> Form:
+    """Return what a file's ending says."""
+    try:
+        return Form(path.suffix[1:].lower() if path else "")
+    except ValueError:
+        return Form.JSONL
 
 
 def _file(form: Form, path: Path | None, cursor: Cursor, files: ExitStack) -> Sink:
