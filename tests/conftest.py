@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 from botocore.loaders import JSONFileLoader
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -43,12 +45,13 @@ class StacksTogether(LoadFileScheduling):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _models_of_services_are_read_once() -> Iterator[None]:
-    """Each session of boto3 has a loader of its own, and reads megabytes of JSON for its clients."""
+def _read_once() -> Iterator[None]:
+    """Let what is the same each time be read once, and not for each session of boto3 and each run of the command."""
     read = JSONFileLoader.load_file
-    once = cache(lambda path: read(JSONFileLoader(), path))
+    model = cache(lambda path: read(JSONFileLoader(), path))  # of a service: megabytes of JSON
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: once(path))
+        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: model(path))
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
         yield
 
 

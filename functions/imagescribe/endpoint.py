@@ -35,8 +35,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 5.0
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
 """From the request to the last byte. Generous: an answer that comes after the time-out is paid for and not seen."""
 
-MAX_BODY_BYTES: Final = 131_072
-"""More is not read. An item of DynamoDB holds 400 KB, an event of EventBridge 256 KB."""
+MAX_BODY_BYTES: Final = 65_536
+"""More is not read. An item of DynamoDB holds 400 KB, an event of EventBridge 256 KB; what is no UTF-8 becomes three
+times as long."""
 
 MAX_NAME_LENGTH: Final = 200
 """Of a request's id and of a model."""

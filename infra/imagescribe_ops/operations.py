@@ -279,13 +279,8 @@ class Operations:
     def _forget_payment(self, upload: Upload) -> bool:
         """Take a paid answer out of the ledger. False where there is none."""
         try:
-            delete_if(
-                self.connection.dynamodb(),
-                self.outputs.ledger_table_name,
-                content_key(upload),
-                "attribute_exists(body)",
-                {},
-            )
+            table, key = self.outputs.ledger_table_name, content_key(upload)
+            delete_if(self.connection.dynamodb(), table, key, "attribute_exists(body)", {})
         except ConditionFailedError:
             return False
         return True

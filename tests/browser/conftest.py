@@ -71,14 +71,20 @@ def shelf(patch: pytest.MonkeyPatch) -> Iterator[Shelf]:
 
 
 @pytest.fixture(scope="package")
-def answer(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    """The query function, over the stack's tables and buckets."""
+def api(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Api:
+    """What the query function answers with, over the stack's tables and buckets."""
     stack, table = shelf.stack, shelf.stack.outputs["CatalogTableName"]
     reader = CatalogReader(stack.dynamodb, table)
     search = Search(Snapshots(stack.s3, make_bucket(stack.s3)), reader, tmp_path_factory.mktemp("index"))
     pages = Pages(stack.dynamodb, table, stack.bucket, reader)
-    api = Api(search, pages, reader, make_pictures(stack.s3)[0]).resolver()
-    return lambda event: api.resolve(event, stand_in(None))
+    return Api(search, pages, reader, make_pictures(stack.s3)[0])
+
+
+@pytest.fixture(scope="package")
+def answer(api: Api) -> Answer:
+    """The query function."""
+    app = api.resolver()
+    return lambda event: app.resolve(event, stand_in(None))
 
 
 @pytest.fixture(scope="package")

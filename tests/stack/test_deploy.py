@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tests.stack.deployment import Deployment, session_of
 from tests.stack.pictures import picture
 
 NAME = "shipped"
+NEXT = "shipped-again"  # the emulator would give a second stack of one name the tables of the first
 COMMAND_SECONDS = 900
 
 
@@ -42,10 +44,14 @@ class Life:
     destroyed: str
     left: set[str]
     """The bucket and tables of the stack that are there when it is gone."""
+    again: str
+    """The prompt in a second stack, deployed as `destroy` has printed."""
+    billed: int
+    """Calls for the image, of both stacks."""
 
 
 def life(stacks: Stacks) -> Life:
-    """Deploy a stack, describe an image with it, deploy it with another budget, and take it away."""
+    """Deploy a stack, describe an image, deploy it with another budget, take it away, and go on in a second one."""
     cloud = stacks.cloud
     on_emulator = [
         f"DescribeUrl={cloud.describe_url}",
@@ -69,10 +75,20 @@ def life(stacks: Stacks) -> Life:
     tables = session.client("dynamodb", endpoint_url=cloud.endpoint_url).list_tables()["TableNames"]
     buckets = session.client("s3", endpoint_url=cloud.endpoint_url).list_buckets()["Buckets"]
     left = {*tables, *(bucket["Name"] for bucket in buckets)}
-    return Life(first, described, parameters, second, destroyed, left)
+    way_on = [shlex.split(line) for line in destroyed.splitlines() if line.startswith("  imagescribe ")]
+    for _, *words in way_on:
+        imagescribe(stacks, *words, *["--yes"] * (words[0] in {"deploy", "backfill"}), typed=cloud.api_key, stack=NEXT)
+        if words[0] == "deploy":
+            outputs = StackOutputs.read(cloud.connection, NEXT)
+            restate_concurrency(cloud.connection, outputs.describe_function_name)
+    deployment = Deployment(LocalStack(NEXT, outputs, {}, cloud), cloud.simulator)
+    again = deployment.until_described("shipped.png", seconds=300)["shipped.png"]["prompt"]
+    billed = deployment.billed("shipped.png")
+    imagescribe(stacks, "destroy", "--yes", stack=NEXT)
+    return Life(first, described, parameters, second, destroyed, left, again, billed)
 
 
-def imagescribe(stacks: Stacks, *arguments: str, typed: str = "") -> str:
+def imagescribe(stacks: Stacks, *arguments: str, typed: str = "", stack: str = NAME) -> str:
     cloud = stacks.cloud
     aws = {
         "AWS_ENDPOINT_URL": cloud.endpoint_url,
@@ -81,7 +97,7 @@ def imagescribe(stacks: Stacks, *arguments: str, typed: str = "") -> str:
         "AWS_SECRET_ACCESS_KEY": cloud.credentials.secret_access_key,
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "imagescribe_ops.commands.main", *arguments, "--stack", NAME],
+        [sys.executable, "-m", "imagescribe_ops.commands.main", *arguments, "--stack", stack],
         env=dict(os.environ) | aws,
         input=typed,
         capture_output=True,
@@ -129,6 +145,12 @@ def test_a_stack_that_was_destroyed_leaves_its_bucket_and_tables_and_says_so(out
     assert f"  aws dynamodb delete-table --table-name {outputs['LedgerTableName']}" in outcome.destroyed.splitlines()
     assert re.search(rf"code stays in s3://aws-sam-cli-managed-default-\S+/{NAME}/\.", outcome.destroyed)
     assert f"The stack {NAME} is deleted." in outcome.destroyed
+
+
+@pytest.mark.beside(work=life)
+def test_a_second_stack_goes_on_as_was_printed_and_pays_for_nothing_again(outcome: Life) -> None:
+    assert outcome.again == outcome.described
+    assert outcome.billed == 1
 
 
 # ── Change sets and failures, with templates of a few lines ──────────────────────────────────────────────────────────

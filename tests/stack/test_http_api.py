@@ -2,85 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests import chromium
 from tests.chromium import Visits
+from tests.issuer import Issuer, issuing
 from tests.stack.conftest import Stacks
 from tests.stack.deployment import Deployment
 from tests.stack.pictures import picture
-
-AUDIENCE = "gallery"
-
-
-@dataclass(frozen=True)
-class Issuer:
-    """Signs tokens, and serves the key that they are checked with."""
-
-    url: str
-    key: rsa.RSAPrivateKey
-
-    def token(self, **changes: Any) -> str:
-        claims = {"iss": self.url, "aud": AUDIENCE, "sub": "somebody", "exp": int(time.time()) + 600} | changes
-        signed = f"{_encoded({'alg': 'RS256', 'kid': 'one'})}.{_encoded(claims)}"
-        signature = self.key.sign(signed.encode(), padding.PKCS1v15(), SHA256())
-        return f"{signed}.{_base64(signature)}"
-
-
-def _encoded(part: dict[str, Any]) -> str:
-    return _base64(json.dumps(part).encode())
-
-
-def _base64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _number(value: int) -> str:
-    return _base64(value.to_bytes((value.bit_length() + 7) // 8, "big"))
-
-
-@contextmanager
-def issuing() -> Iterator[Issuer]:
-    """An issuer on this machine, as OpenID Connect describes one."""
-    key = rsa.generate_private_key(65_537, 2_048)
-    numbers = key.public_key().public_numbers()
-    jwk = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "one", "n": _number(numbers.n), "e": _number(numbers.e)}
-
-    class Documents(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = f"http://127.0.0.1:{server.server_port}"
-            documents = {
-                "/.well-known/openid-configuration": {"issuer": url, "jwks_uri": f"{url}/keys"},
-                "/keys": {"keys": [jwk]},
-            }
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(documents[self.path]).encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Documents)
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield Issuer(f"http://127.0.0.1:{server.server_port}", key)
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +25,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def deployment(stacks: Stacks, issuer: Issuer) -> Deployment:
-    return stacks.deploy("tokens", JwtIssuer=issuer.url, JwtAudience=AUDIENCE)
+    return stacks.deploy("tokens", JwtIssuer=issuer.url, JwtAudience=issuer.client_id, JwtClientId=issuer.client_id)
 
 
 def address(deployment: Deployment, path: str) -> str:
@@ -135,20 +69,14 @@ def test_a_forged_token_and_none_are_refused(deployment: Deployment, issuer: Iss
     assert ask(deployment, "/images", issuer.token()[:-8]).status_code == 401
 
 
-def test_the_gallerys_page_is_there_without_a_token_and_shows_pictures_with_one(
-    deployment: Deployment, issuer: Issuer
-) -> None:
+def test_the_gallerys_page_is_there_for_everyone_and_shows_pictures_to_who_signs_in(deployment: Deployment) -> None:
     deployment.put("hosted/one.png", picture())
     prompt = deployment.until_described("hosted/one.png")["hosted/one.png"]["prompt"]
     chromium.needed()
     with chromium.launched() as browser:
         visits = Visits(browser)
         page = visits.visit(address(deployment, "/gallery"))
-        page.get_by_label("Paste a token").fill("forged")
-        page.get_by_role("button", name="Show the pictures").click()
-        page.get_by_text("The API does not take this token").wait_for()
-        page.get_by_label("Paste a token").fill(issuer.token())
-        page.get_by_role("button", name="Show the pictures").click()
+        page.get_by_role("button", name="Sign in").click()
         page.locator(".card", has_text="hosted/one.png").click()
         page.wait_for_function("() => document.getElementById('picture').naturalWidth > 0")
         assert page.locator("#prompt").inner_text() == prompt

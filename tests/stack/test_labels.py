@@ -177,10 +177,16 @@ def test_the_whole_prompt_is_annotated_and_the_event_of_that_starts_nothing(depl
     assert deployment.record(key) == record
 
 
-def test_where_annotations_may_not_be_written_the_prompt_is_safe(deployment: Deployment) -> None:
+def test_where_annotations_may_not_be_written_the_prompt_is_safe_and_relabel_writes_them_later(
+    deployment: Deployment, ask: Ask
+) -> None:
     key = "annotated/denied.png"
     with deployment.without("AnnotateThem", "s3:PutObjectAnnotation"):
         record = describe(deployment, key, "A ship")
     assert record["annotation"] == "denied"
+    assert ask("relabel", "--prefix", "annotated/")["annotations"] == {"written": 1}
+    record = deployment.record(key) or {}
+    assert record["annotation"] == "written"
+    assert annotation(deployment, key)["prompt"] == record["prompt"]
     assert record["tags"] == "written"
     assert deployment.billed(key) == 1

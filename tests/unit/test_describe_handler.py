@@ -12,6 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from imagescribe.batch import CLEAN_UP_SECONDS, MAX_FAILURES
 from imagescribe.settings import Settings
+from imagescribe.stores.dynamodb import update_if
 from tests import sam_template
 from tests.factories import eventbridge_body, make_picture, s3_notification_body, sample_bodies
 from tests.unit.stage import VISIBILITY_SECONDS, Stage, aws_error, lambda_record, throttled
@@ -132,6 +133,17 @@ def test_a_bug_that_one_picture_brings_out_leaves_the_others_alone(stage: Stage)
     stage.send(dead_letter.body, {"redrives": "1"})
     stage.settle()
     assert stage.statuses(unlucky) == ["described"]
+
+
+@pytest.mark.parametrize("values", [{}, {"status": "strange"}, {"status": "strange", "sequencer": "00", "etag": "e"}])
+def test_a_record_that_is_not_ours_to_read_becomes_ours_and_holds_no_batch_up(
+    either: Stage, values: dict[str, str]
+) -> None:
+    uploads = [either.upload(make_picture(colour)) for colour in ("red", "green")]
+    update_if(either.dynamodb.client, either.catalog_table, {"image": uploads[0].image}, values={"note": 1, **values})
+    assert either.invoke() == 2
+    assert either.statuses(*uploads) == ["described"] * 2
+    assert either.last_answer == {"batchItemFailures": []}
 
 
 def test_a_bug_after_the_record_was_opened_stands_on_the_record(stage: Stage) -> None:

@@ -67,7 +67,7 @@ def outcome(client: Any, table: str, key: dict[str, str], request: tuple[Any, ..
     try:
         match request:
             case "update", condition, a, b, changes, is_counted:
-                return update_if(
+                update_if(
                     client,
                     table,
                     key,
@@ -77,10 +77,12 @@ def outcome(client: Any, table: str, key: dict[str, str], request: tuple[Any, ..
                     add={"claims": 1} if is_counted else None,
                     remove=() if "lease" in changes else ("lease",),
                 )
+                return get(client, table, key)
             case "delete", condition, a, b:
                 return delete_if(client, table, key, condition, only_named(condition, a, b))
             case "count", number:
-                return update_if(client, table, key, values={"noted": number}, add={"calls_made": number})
+                update_if(client, table, key, values={"noted": number}, add={"calls_made": number})
+                return get(client, table, key)
             case ("get",):
                 return get_all(client, {table: [key, {"content": "there is none"}]})
     except TypeError:  # moto's: it compares a text with a number, of which the service says that neither is smaller

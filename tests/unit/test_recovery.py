@@ -15,6 +15,7 @@ from imagescribe.model.answers import Transient
 from imagescribe.model.dead_letter import MAX_REDRIVES
 from imagescribe.model.events import Upload
 from imagescribe.recovery import MAX_REDRIVES_A_RUN, Recovered
+from imagescribe.stores.dynamodb import update_if
 from imagescribe.throttle import Permit
 from tests import event_schemas, sam_template
 from tests.factories import eventbridge_body, make_picture
@@ -242,6 +243,17 @@ def test_a_crash_that_stays_a_dead_letter_is_in_the_record_and_announced_once(mi
     assert (event["detail-type"], event["detail"]["reason"]) == ("Image Dead", "crash")
     assert event["detail"]["error"] == record["error"]
     assert [dead_letter.attributes["reason"] for dead_letter in stage.take_dead_letters()] == ["crash"]
+
+
+def test_a_crash_whose_image_has_a_record_that_is_not_ours_to_read_is_in_the_record_all_the_same(
+    minutes: Minutes,
+) -> None:
+    stage = minutes.stage
+    upload = moved_by_sqs(stage, MAX_REDRIVES, opened=False)
+    update_if(stage.dynamodb.client, stage.catalog_table, {"image": upload.image}, values={"status": "strange"})
+    for _ in range(2):
+        minutes.run()
+    assert stage.standing(upload)["status"] == "dead"
 
 
 def test_a_crash_that_comes_back_at_once_is_not_announced(minutes: Minutes) -> None:

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
 from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
-from imagescribe.log import logger
+from imagescribe.aws.s3 import error_code
 from imagescribe.model.tags import TagState
 
 if TYPE_CHECKING:
@@ -87,16 +87,14 @@ class Annotations:
         try:
             self._put(upload, annotation_text(prompt, model, described_at).encode())
         except ClientError as error:
-            code = str(error.response["Error"]["Code"])
-            if code in _ANOTHER_OBJECT:
-                return None
-            if code == "AnnotationLimitExceeded":
-                return TagState.FULL
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 or code in _PASSING:
-                raise
-            # What is paid for does not hang on it: it may be that the region has none.
-            logger.error("S3 refused an annotation", extra={"image": upload.image, "error": code})  # noqa: TRY400
-            return TagState.DENIED
+            state = refused(error)
+            if state is TagState.DENIED:
+                # What is paid for does not hang on it: it may be that the region has none.
+                from imagescribe.log import logger  # noqa: PLC0415 - the command, which has none, reads this module too
+
+                code = error_code(error)
+                logger.error("S3 refused an annotation", extra={"image": upload.image, "error": code})  # noqa: TRY400
+            return state
         return TagState.WRITTEN
 
     def _put(self, upload: Upload, content: bytes) -> None:
@@ -125,6 +123,24 @@ class Annotations:
             raise NoCredentialsError
         frozen = credentials.get_frozen_credentials()  # they may be renewed between the reading of two parts of them
         S3SigV4Auth(frozen, "s3", self._client.meta.region_name).add_auth(request)
+
+
+def refused(error: ClientError) -> TagState | None:
+    """Return what a refusal means for an annotation. None where the object is another one by now.
+
+    Raises
+    ------
+    botocore.exceptions.ClientError
+        The same, where S3 only can't do it now.
+    """
+    code = error_code(error)
+    if code in _ANOTHER_OBJECT:
+        return None
+    if code == "AnnotationLimitExceeded":
+        return TagState.FULL
+    if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 or code in _PASSING:
+        raise error
+    return TagState.DENIED
 
 
 def _client_error(status: int, body: bytes) -> ClientError:

@@ -43,7 +43,7 @@ class ApiKey:
 
     def _read(self) -> str:
         try:
-            key = self._client.get_secret_value(SecretId=self._secret_arn)["SecretString"].strip()
+            key = self._client.get_secret_value(SecretId=self._secret_arn).get("SecretString", "").strip()
         except ClientError as error:
             if error_code(error) != "ResourceNotFoundException":
                 raise

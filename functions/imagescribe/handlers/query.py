@@ -23,6 +23,7 @@ from imagescribe.query.pages import Pages
 from imagescribe.query.pictures import IMAGING_CONFIG, Pictures
 from imagescribe.query.reader import CatalogReader
 from imagescribe.query.search import Search
+from imagescribe.query.sign_in import SignIn
 from imagescribe.query.snapshot import Snapshots
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ _app = Api(
         _s3,
         Imaging(lambda: _session.client("lambda", config=IMAGING_CONFIG), os.environ["IMAGESCRIBE_IMAGING_FUNCTION"]),
         os.environ["IMAGESCRIBE_DERIVED_BUCKET"],
+    ),
+    sign_in=SignIn(
+        os.environ["IMAGESCRIBE_JWT_ISSUER"],
+        os.environ["IMAGESCRIBE_JWT_CLIENT_ID"],
+        os.environ["IMAGESCRIBE_JWT_AUDIENCE"],
     ),
 ).resolver()
 

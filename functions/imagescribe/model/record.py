@@ -78,11 +78,12 @@ class Record:
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
-        """Read a record."""
+        """Read a record. One that none of ours is counts as begun for an event before all others."""
+        status = item.get("status")
         return cls(
-            status=Status(item["status"]),
-            sequencer=item["sequencer"],
-            etag=item["etag"],
+            status=Status(status) if status in Status else Status.DESCRIBING,
+            sequencer=item.get("sequencer", ""),
+            etag=item.get("etag", ""),
             version_id=item.get("version_id"),
             prompt=item.get("prompt"),
             error=item.get("error"),

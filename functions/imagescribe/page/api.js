@@ -15,12 +15,13 @@ export class Problem extends Error {
 // The stack's query API.
 export async function api(path, asked = {}, signal = undefined) {
   if (!isHosted) return answered(withQuery(`/api/${path}`, asked), { signal });
-  const headers = { Authorization: `Bearer ${await token()}` };
+  const bearer = await token();
+  const headers = { Authorization: `Bearer ${bearer}` };
   try {
     return await answered(withQuery(`../${path}`, asked), { signal, headers });
   } catch (error) {
     if (error.status !== 401) throw error;
-    forgetToken("The API does not take this token: it may be over.");
+    forgetToken(bearer, "The API does not take this token: it may be over.");
     return api(path, asked, signal);
   }
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ from imagescribe.query.parameters import (
     read,
 )
 from imagescribe.query.records import Entry, ImageRecord, image_id, image_of_id
+from imagescribe.query.sign_in import SignIn
 
 if TYPE_CHECKING:
     from imagescribe.query.pages import Pages
@@ -50,6 +51,7 @@ class Api:
     pages: Pages
     catalog: CatalogReader
     pictures: Pictures
+    sign_in: SignIn = field(default_factory=lambda: SignIn("", "", ""))
 
     def resolver(self) -> LambdaFunctionUrlResolver:
         """Return what takes the events of a Function URL, and of an HTTP API."""
@@ -123,9 +125,12 @@ class Api:
 
     def _gallery(self, name: str) -> Response[str]:
         """Answer with a file of the gallery's page, which holds nothing that is anybody's."""
+        if name == page.SIGN_IN:
+            return _json(self.sign_in.document())
         if name not in page.FILES:
             return _no_such_route(KeyError(name))
-        headers = page.security(self.pictures.sources(self.pages.bucket)) | {"Cache-Control": "no-cache"}
+        issuers = self.sign_in.origins if name == page.INDEX else []
+        headers = page.security(self.pictures.sources(self.pages.bucket), issuers) | {"Cache-Control": "no-cache"}
         return Response(HTTPStatus.OK, page.FILES[name], page.content(name), headers=headers)
 
     def _record(self, image: str) -> ImageRecord:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Final
 
 INDEX: Final = "index.html"
+SIGN_IN: Final = "sign_in.json"
+"""How one signs in, of the hosted page alone."""
+
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 FILES: Final = {
     INDEX: "text/html; charset=utf-8",
@@ -25,16 +28,19 @@ def content(name: str) -> str:
     return (_DIRECTORY / name).read_text(encoding="utf-8")
 
 
-def security(image_sources: Iterable[str] = ()) -> dict[str, str]:
+def security(image_sources: Iterable[str] = (), issuers: Iterable[str] = ()) -> dict[str, str]:
     """Return the headers that forbid what the page does not need.
 
     Parameters
     ----------
     image_sources
         Where pictures come from besides the page's own server.
+    issuers
+        Where it asks for tokens.
     """
     return {
-        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"connect-src {' '.join(["'self'", *issuers])}; "
         f"img-src {' '.join(["'self'", *image_sources])}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'",
         "Cross-Origin-Opener-Policy": "same-origin",

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imagescribe.aws.imaging import CLIENT_CONFIG, ImagingError, Unfit, thumbnail_key
 from imagescribe.aws.s3 import URL_LIFE_SECONDS, error_code, presigned_url
 from imagescribe.log import logger
+from imagescribe.model.record import Status
 from imagescribe.query.errors import BusyError, NotFoundError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Pictures:
         BusyError
             It could not be made now.
         """
+        if record.status == Status.SKIPPED:  # each try would cost as much as the one before, and find no more
+            raise _no_thumbnail(record, record.error)
         key = thumbnail_key(record)
         if not self._is_there(key):
             self._make(record)
@@ -76,6 +79,10 @@ class Pictures:
                 "The thumbnail could not be made now.", "Ask again in a minute; without size you get the picture."
             ) from error
         if isinstance(made, Unfit):
-            raise NotFoundError(
-                f"There is no thumbnail of {record.image}: {made.reason}.", "Without size you get the object as it is."
-            )
+            raise _no_thumbnail(record, made.reason)
+
+
+def _no_thumbnail(record: ImageRecord, reason: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no thumbnail of {record.image}: {reason}.", "Without size you get the object as it is."
+    )

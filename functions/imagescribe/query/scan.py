@@ -41,9 +41,9 @@ def _document(item: Mapping[str, Any]) -> Document:
 def _scan(client: DynamoDBClient, table: str, **part: Any) -> ScanOutputTypeDef:
     return client.scan(
         TableName=table,
-        FilterExpression="#status = :described",
+        FilterExpression="#status = :described AND attribute_type(#prompt, :text) AND attribute_type(#at, :text)",
         ProjectionExpression="#image, #prompt, #at",
         ExpressionAttributeNames={"#status": "status", "#image": "image", "#prompt": "prompt", "#at": "updated_at"},
-        ExpressionAttributeValues={":described": {"S": Status.DESCRIBED}},
+        ExpressionAttributeValues={":described": {"S": Status.DESCRIBED}, ":text": {"S": "S"}},
         **part,
     )

@@ -7,6 +7,7 @@ made at once, the first to be done stands, and the other is dropped: both are co
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 KEY: Final = f"search/index-{FORMAT}.sqlite"
 """The format stands in the name, so that a query function of another release never opens what it can't read."""
+
+_ABANDONED_SECONDS: Final = 60.0
+"""After which nobody writes to a part any more: the query function has 29 s."""
 
 _PART_BYTES: Final = 8 * 2**20
 _SIDE_BY_SIDE: Final = 8
@@ -97,6 +101,7 @@ class Snapshots:
                 return ""
             raise
         size = int(first["ContentRange"].rpartition("/")[2])
+        _remove_abandoned(path)
         part = path.with_suffix(f".{os.getpid()}")
         try:
             with part.open("wb") as file:
@@ -121,3 +126,11 @@ class Snapshots:
         with path.open("r+b") as file:
             file.seek(start)
             file.write(answer["Body"].read())
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes left that were killed while they fetched: Lambda keeps /tmp when it starts a new one."""
+    for part in path.parent.glob(f"{path.stem}.*"):
+        with suppress(FileNotFoundError):
+            if part != path and time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                part.unlink()

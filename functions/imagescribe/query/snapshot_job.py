@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Final
 
 from imagescribe.query.index_file import build
@@ -25,6 +27,11 @@ NEW_SHARE: Final = 0.01
 
 MAX_AGE_MS: Final = 86_400_000
 """What was deleted stays in a snapshot, and only takes room there, until the next one."""
+
+MAX_RUN_SECONDS: Final = 900.0
+"""Of a Lambda function."""
+
+PREFIX: Final = "imagescribe-snapshot-"
 
 MARGIN_MS: Final = 60_000
 """A record that is written while the scan begins may have an earlier time on it; see `LATENESS_MS`."""
@@ -46,7 +53,8 @@ class SnapshotJob:
         if standing and not always and not self._is_due(standing):
             return f"{standing.images} images: nothing to do"
         complete_until = int(self.clock() * 1000) - MARGIN_MS
-        with TemporaryDirectory() as directory:
+        _remove_abandoned()
+        with TemporaryDirectory(prefix=PREFIX) as directory:
             path = Path(directory) / "index.sqlite"
             images = build(path, described(self.client, self.table), complete_until)
             size = path.stat().st_size
@@ -64,3 +72,11 @@ class SnapshotJob:
         enough = max(MIN_NEW, int(NEW_SHARE * standing.images))
         new = islice(self.catalog.described_since(standing.complete_until), enough)
         return sum(1 for _ in new) >= enough
+
+
+def _remove_abandoned() -> None:
+    """Remove what runs left that were killed: Lambda keeps /tmp when it starts a new process."""
+    for left in Path(gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(FileNotFoundError):  # another one removed it
+            if time.time() - left.stat().st_mtime > MAX_RUN_SECONDS:
+                rmtree(left, ignore_errors=True)

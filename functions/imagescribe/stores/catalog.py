@@ -61,7 +61,7 @@ class Catalog:
                     "job": upload.job or None,
                     **state,
                 },
-                "attribute_not_exists(image) OR (sequencer = :sequencer AND #status = :dead) OR "
+                "attribute_not_exists(sequencer) OR (sequencer = :sequencer AND #status = :dead) OR "
                 "(sequencer < :sequencer AND (#status <> :described OR etag <> :etag))",
                 {":dead": Status.DEAD, ":described": Status.DESCRIBED, ":etag": upload.etag},
             )
@@ -147,24 +147,33 @@ class Catalog:
         return prompt
 
     def relabel(
-        self, upload: Upload, updated_at: str, labels: Set[str], label_tags: Mapping[str, str] | None = None
+        self,
+        upload: Upload,
+        updated_at: str,
+        labels: Set[str],
+        label_tags: Mapping[str, str] | None = None,
+        annotation: TagState | None = None,
     ) -> bool:
-        """Record other labels of a prompt. False where the record is not as it was when it was read.
+        """Record other labels of a prompt, or its annotation. False where the record is not as it was when it was read.
 
         Parameters
         ----------
         updated_at
             When the record was last written, which this does not change: the image was not described anew.
+        label_tags, annotation
+            None where they stay as they are.
         """
+        values: dict[str, Any] = {"labels": labels or None}
+        values |= {} if label_tags is None else {"label_tags": dict(label_tags)}
+        values |= {} if annotation is None else {"annotation": annotation}
         try:
             update_if(
                 self._client,
                 self._table,
                 {"image": upload.image},
-                values={"labels": labels or None} | ({} if label_tags is None else {"label_tags": dict(label_tags)}),
+                values=values,
                 condition="sequencer = :sequencer AND updated_at = :updated_at",
                 operands={":sequencer": upload.sequencer, ":updated_at": updated_at},
-                returns_item=False,
             )
         except ConditionFailedError:
             return False
@@ -248,5 +257,4 @@ class Catalog:
             condition=condition,
             operands={":sequencer": upload.sequencer, **operands},
             remove=remove,
-            returns_item=False,
         )

@@ -55,17 +55,14 @@ def update_if(
     operands: Mapping[str, Any] = MappingProxyType({}),
     remove: tuple[str, ...] = (),
     add: Mapping[str, int] | None = None,
-    returns_item: bool = True,
-) -> dict[str, Any]:
-    """Set, remove and add to attributes of one item if a condition holds, and return the item as it is then.
+) -> None:
+    """Set, remove and add to attributes of one item if a condition holds.
 
     Parameters
     ----------
     condition
         An expression of the service with the names of the operands, such as ``"sequencer < :sequencer"``; none if
         empty.
-    returns_item
-        Whether the item comes back at all: it is empty otherwise, which spares both sides the work.
 
     Raises
     ------
@@ -89,18 +86,16 @@ def update_if(
     if operands:
         optional["ExpressionAttributeValues"] = _marshal(operands)
     try:
-        answer = client.update_item(
+        client.update_item(
             TableName=table,
             Key=_marshal(key),
             UpdateExpression=" ".join(clauses),
             ExpressionAttributeNames={f"#{name}": name for name in (*values, *remove, *add)},
-            ReturnValues="ALL_NEW" if returns_item else "NONE",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
             **optional,
         )
     except ClientError as error:
         raise _failed_condition(error) from error
-    return _unmarshal(answer.get("Attributes", {}))
 
 
 def get(client: DynamoDBClient, table: str, key: Mapping[str, Any]) -> dict[str, Any] | None:

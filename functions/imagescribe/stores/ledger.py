@@ -34,15 +34,7 @@ SAVE_RETRY_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The content is ours to pay for, until the lease ends.
-
-    Attributes
-    ----------
-    claims
-        1, or more where holders before us may have paid.
-    """
-
-    claims: int
+    """The content is ours to pay for, until the lease ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,7 @@ class Ledger:
             Epoch seconds.
         """
         try:
-            item = update_if(
+            update_if(
                 self._client,
                 self._table,
                 content_key(upload),
@@ -105,7 +97,7 @@ class Ledger:
             )
         except ConditionFailedError as failed:
             return known(failed.item, self._clock()) or ClaimedElsewhere(self._clock())
-        return Claimed(int(item["claims"]))
+        return Claimed()
 
     def save(self, upload: Upload, description: Description, deadline: float) -> Description:
         """Save a paid answer for good, trying until the deadline, and return the one that stands.
@@ -149,7 +141,6 @@ class Ledger:
                 operands=operands,
                 remove=("holder", "lease_until"),
                 add={} if may_be_paid else {"claims": -1},
-                returns_item=False,
             )
 
     def _save(self, upload: Upload, description: Description) -> Description:
@@ -163,7 +154,6 @@ class Ledger:
                 condition="attribute_not_exists(body)",
                 operands={},
                 remove=("holder", "lease_until"),
-                returns_item=False,
             )
         except ConditionFailedError as failed:
             return _description(failed.item)

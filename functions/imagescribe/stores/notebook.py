@@ -88,4 +88,4 @@ class Notebook:
         self._note(asdict(standstill))
 
     def _note(self, values: dict[str, Any]) -> None:
-        update_if(self._client, self._table, RECOVERY_KEY, values=values, returns_item=False)
+        update_if(self._client, self._table, RECOVERY_KEY, values=values)

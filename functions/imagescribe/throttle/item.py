@@ -95,7 +95,6 @@ class ThrottleItem:
                 values={**parts, **{name: getattr(becomes, name) for name in _TIMES}, "version": becomes.version},
                 condition=seen_condition,
                 operands={":seen": seen.version} if seen.version else {},
-                returns_item=False,
             )
         except ConditionFailedError as failed:
             raise OvertakenError(self._state(failed.item)) from None

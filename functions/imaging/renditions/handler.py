@@ -15,9 +15,8 @@ from __future__ import annotations
 import logging
 import os
 from functools import partial
-from pathlib import Path
 from shutil import copyfileobj
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import boto3
@@ -66,9 +65,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if _is_there(key, max_bytes):
         return {"bucket": _derived_bucket, "key": key, "is_new": False}
     try:
-        with NamedTemporaryFile() as file:
+        with TemporaryFile() as file:  # without a name, as Lambda keeps /tmp where it ends a function in the middle
             _download(source, file)
-            made = sandbox.run(partial(make, Path(file.name)))
+            made = sandbox.run(partial(make, file))
     except UnfitError as unfit:
         logger.info("unfit", extra={"key": source["key"], "reason": str(unfit)})
         return {"unfit": str(unfit)}
@@ -98,4 +97,4 @@ def _download(source: dict[str, Any], file: IO[bytes]) -> None:
         raise UnfitError(f"{answer['ContentLength']:,} bytes, and no more than {MAX_SOURCE_BYTES:,} are converted")
     with answer["Body"] as body:
         copyfileobj(body, file, _CHUNK_BYTES)
-    file.flush()
+    file.seek(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Final, cast
+from typing import IO, Final, cast
 
 import pi_heif  # type: ignore[import-untyped]
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -33,11 +33,14 @@ Image.MAX_IMAGE_PIXELS = (
 pi_heif.register_heif_opener(thumbnails=False)
 
 
+type File = Path | IO[bytes]
+
+
 class UnfitError(Exception):
     """No picture can be made of the file, and why."""
 
 
-def rendition(path: Path, max_bytes: int) -> bytes:
+def rendition(file: File, max_bytes: int) -> bytes:
     """Return a JPEG of at most 2,048 px and `max_bytes`.
 
     Raises
@@ -45,7 +48,7 @@ def rendition(path: Path, max_bytes: int) -> bytes:
     UnfitError
         The file is not to be read as a picture, or is too large a one.
     """
-    picture, side = _plain(path, RENDITION_SIDE), RENDITION_SIDE
+    picture, side = _plain(file, RENDITION_SIDE), RENDITION_SIDE
     while True:
         for quality in RENDITION_QUALITIES:
             jpeg = BytesIO()
@@ -59,16 +62,16 @@ def rendition(path: Path, max_bytes: int) -> bytes:
         picture.thumbnail((side, side))
 
 
-def thumbnail(path: Path) -> bytes:
+def thumbnail(file: File) -> bytes:
     """Return a WebP of at most 512 px. Raises UnfitError as `rendition` does."""
     webp = BytesIO()
-    _plain(path, THUMBNAIL_SIDE).save(webp, "WEBP", quality=THUMBNAIL_QUALITY)
+    _plain(file, THUMBNAIL_SIDE).save(webp, "WEBP", quality=THUMBNAIL_QUALITY)
     return webp.getvalue()
 
 
-def _plain(path: Path, side: int) -> Image.Image:
+def _plain(file: File, side: int) -> Image.Image:
     """Return a file's first frame as a picture of 8-bit sRGB on white, upright, with nothing said about it."""
-    picture = _decoded(path, side)
+    picture = _decoded(file, side)
     profile = picture.info.get("icc_profile")
     picture = _eight_bit(picture)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -82,10 +85,10 @@ def _plain(path: Path, side: int) -> Image.Image:
     return picture
 
 
-def _decoded(path: Path, side: int) -> Image.Image:
+def _decoded(file: File, side: int) -> Image.Image:
     """Decode a file's first frame; a JPEG no larger than it has to be."""
     try:
-        picture = Image.open(path, formats=FORMATS)
+        picture = Image.open(file, formats=FORMATS)
         _check(picture)
         picture.draft(None, (side, side))
         picture.load()

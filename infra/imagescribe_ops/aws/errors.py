@@ -78,6 +78,10 @@ def readable_errors() -> Iterator[None]:
         raise _of_client_error(error) from error
     except BotoCoreError as error:
         raise OperationError(_sentence(error), "Check the AWS settings (environment, ~/.aws/config).") from error
+    except ValueError as error:
+        if not str(error).startswith("Invalid endpoint"):  # botocore has no error of its own for it
+            raise
+        raise OperationError(_sentence(error), "Check AWS_ENDPOINT_URL… and endpoint_url in ~/.aws/config.") from error
 
 
 def _sentence(words: object) -> str:

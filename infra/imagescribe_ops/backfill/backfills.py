@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from imagescribe.backfill.jobs import ACTIVE, Job, Jobs, Phase
 from imagescribe.backfill.lister import UnreadRecordsError
@@ -243,10 +246,11 @@ class Backfills:
         return Jobs(operations.connection.dynamodb(), operations.outputs.jobs_table_name, operations.clock)
 
     def _wake(self) -> None:
-        """Let the function begin now; without this it does within a minute."""
-        self.operations.connection.lambda_functions().invoke(
-            FunctionName=self.operations.outputs.backfill_function_name, InvocationType="Event"
-        )
+        """Let the function begin now, if it may be invoked from here; without this it does within a minute."""
+        with suppress(BotoCoreError, ClientError):
+            self.operations.connection.lambda_functions().invoke(
+                FunctionName=self.operations.outputs.backfill_function_name, InvocationType="Event"
+            )
 
     def _max_bytes_as_they_are(self) -> int:
         parameters = self.operations.parameters

@@ -90,6 +90,11 @@ def deploy(
         standing = cloudformation.standing()
         check_ours(standing, stack)
         check_deployable(standing, stack)
+        if standing.is_left_over and not yes and (as_json or not sys.stdin.isatty()):
+            raise OperationError(
+                f"What a first deployment of {stack} has left that failed has to go before anything can be seen.",
+                "Add --yes to clear it away and deploy.",
+            )
         values = defaults(definitions)
         now = values | {name: value for name, value in standing.parameters.items() if name in values}
         if guided:

@@ -18,14 +18,18 @@ from imagescribe_ops.commands.base import (
     StackOption,
     StackOptions,
     app,
+    program,
 )
 from imagescribe_ops.commands.telling import told
 from imagescribe_ops.deployment.cloudformation import CloudFormation
+from imagescribe_ops.deployment.parameters import defaults
 from imagescribe_ops.deployment.removal import Removal, removal
 from imagescribe_ops.deployment.standing import Standing, check_ours
 from imagescribe_ops.display import Steps, print_json, safe, shown
 from imagescribe_ops.errors import NotFoundError, OperationError
 from imagescribe_ops.local.processes import Interrupted
+from imagescribe_ops.project import TEMPLATE
+from imagescribe_ops.template import parameter_definitions
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -79,7 +83,7 @@ def destroy(
     elif not agreed:
         options.say("Nothing was deleted.")
     else:
-        _tell(plan, options)
+        _tell(plan, standing, options)
 
 
 def _show(plan: Removal, standing: Standing, stack: str) -> None:
@@ -123,17 +127,35 @@ def _delete(cloudformation: CloudFormation, stack: str, steps: Steps) -> None:
     steps.end()
 
 
-def _tell(plan: Removal, options: StackOptions) -> None:
+def _tell(plan: Removal, standing: Standing, options: StackOptions) -> None:
     options.say(f"The stack {options.stack} is deleted.")
     if not plan.kept:
         return
+    _tell_way_on(plan, standing, options)
     words = [*(["--region", options.region] if options.region else [])]
     words += ["--profile", options.profile] if options.profile else []
     own = f" {shlex.join(words)}" if words else ""
     console = Console(highlight=False, soft_wrap=True)
-    console.print("\nA new stack makes new ones. What stayed goes by hand, for good and with all that is in it:\n")
+    console.print("\nWhat stayed goes by hand, for good and with all that is in it:\n")
     for command in filter(None, (each.deletion(own) for each in plan.kept)):
         console.print(shown(f"  {command}"))
     if plan.code:
         console.print(shown(f"  aws s3 rm --recursive {shlex.quote(plan.code)}{own}"))
     console.print()
+
+
+def _tell_way_on(plan: Removal, standing: Standing, options: StackOptions) -> None:
+    """Say how a new stack, which makes tables and a bucket of its own, goes on with these images."""
+    ledger = next((each.physical_id for each in plan.kept if each.name == "LedgerTable"), "")
+    bucket = standing.outputs.get("BucketName", "")
+    if not ledger or not bucket:
+        return
+    known = defaults(parameter_definitions(TEMPLATE))
+    given = {name: value for name, value in standing.parameters.items() if name in known and value != known[name]}
+    given |= {"ExistingBucketName": bucket}
+    parameters = shlex.join(word for pair in given.items() for word in ("--parameter", "=".join(pair)))
+    run, own = program(), f" {options}" if str(options) else ""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("\nA new stack knows nothing of that. To go on with the images in one, and pay for none again:\n")
+    for command in (f"deploy {parameters}", "key set", f"adopt {shlex.quote(ledger)}", "backfill"):
+        console.print(shown(f"  {run} {command}{own}"))

@@ -54,6 +54,6 @@ def show_gallery(operations: Operations, *, port: int = 0, open_browser: bool = 
             Console(highlight=False, soft_wrap=True).print(f"The gallery: {running.url}\nCtrl-C ends it.", markup=False)
             sys.stdout.flush()
         if open_browser and not as_json:
-            webbrowser.open(running.url)
+            webbrowser.open(running.url_once)
         while True:
             time.sleep(3600)

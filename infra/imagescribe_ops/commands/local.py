@@ -271,14 +271,18 @@ def _stay(up: LocalStack, *, quiet: bool) -> None:
     """Show what becomes of each image, until the emulator ends or this is interrupted."""
     console = Console(highlight=False, soft_wrap=True)
     catalog = CatalogView(up.connection, up.outputs.catalog_table_name)
-    news = iter(()) if quiet else Logs.of_stack(up.connection, up.outputs).follow(time.time(), seconds=0)
+    log, looked_at = Logs.of_stack(up.connection, up.outputs), time.time()
+    news = log.follow(looked_at, seconds=0)
     while up.cloud.emulator.is_running():
+        began = time.time()
         try:
-            lines = next(news, [])
+            lines = [] if quiet else next(news)
             ended = [line.image for line in lines if line.status in {Status.DESCRIBED, Status.SKIPPED, Status.REJECTED}]
             words = {record.image: record.prompt or record.error for record in catalog.get_many(ended)}
-        except OperationError:
-            continue  # it ends just now
+        except OperationError:  # it ends just now, or did not answer for once
+            lines, words, began = [], {}, looked_at
+            news = log.follow(looked_at, seconds=0)
+        looked_at = began
         for line in lines:
             text = styled(line, words.get(line.image, ""))
             if console.is_terminal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from imagescribe_ops.commands import (
+    adopt,
     audit,
     backfill,
     dead_letters,
@@ -28,6 +29,7 @@ from imagescribe_ops.commands import (
 from imagescribe_ops.commands.base import app
 
 __all__ = [
+    "adopt",
     "app",
     "audit",
     "backfill",

@@ -19,7 +19,7 @@ BUCKET_ONLY: Final = 3
 _WHY: Final = {
     "Bucket": "your images",
     "CatalogTable": "the prompts, a record for each image",
-    "LedgerTable": "what was paid for; a new stack does not know it, and would pay for the same images again",
+    "LedgerTable": "what was paid for; a new stack pays for the same images again, unless it adopts this",
     "JobsTable": "how far each backfill got",
     "UploadQueue": "uploads that wait for their description",
     "BackfillQueue": "images of backfills that wait",

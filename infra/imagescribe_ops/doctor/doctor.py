@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from imagescribe_ops.aws.errors import readable_errors
-from imagescribe_ops.doctor import care, endpoint, foundation, keys, reception, way_in
+from imagescribe_ops.doctor import care, endpoint, foundation, functions, keys, reception, way_in
 from imagescribe_ops.doctor.examination import Examination
 from imagescribe_ops.doctor.findings import Finding, NotCheckedError, State, Verdict
 from imagescribe_ops.doctor.permissions import missing_permission
@@ -49,9 +49,9 @@ WAY: Final = (
     # Who takes it on
     Check("uploads", reception.uploads_mapping),
     Check("backfill", reception.backfill_mapping),
-    Check("functions", reception.functions),
-    Check("concurrency", reception.concurrency),
-    Check("tables", reception.tables),
+    Check("functions", functions.functions),
+    Check("concurrency", functions.concurrency),
+    Check("tables", functions.tables),
     # What is asked for the prompt
     Check("API key", endpoint.api_key),
     Check("balance", endpoint.balance, needs=(*FOUNDATION, "API key")),

@@ -1,36 +1,23 @@
-"""The queues and who takes from them: what lets uploads in, the event source mappings, the functions, the tables."""
+"""The queues and who takes from them: what lets uploads in, and the event source mappings."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from imagescribe.stores.notebook import Notebook
-from imagescribe_ops.display import duration
 from imagescribe_ops.doctor import policies
-from imagescribe_ops.doctor.examination import DEPLOY, Examination, anew, is_gone
+from imagescribe_ops.doctor.examination import DEPLOY, Examination, is_gone
 from imagescribe_ops.doctor.findings import NotCheckedError, Verdict, broken, warning, well
 from imagescribe_ops.doctor.policies import Answer, Request
 from imagescribe_ops.standing import pause_sentence
 
 if TYPE_CHECKING:
-    pass
+    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
 
 EVENTS: Final = "events.amazonaws.com"
-
-FUNCTIONS: Final = ("Describe", "Imaging", "Recover", "Backfill", "Snapshot", "Query")
-TABLES: Final = ("Ledger", "Catalog", "Jobs")
-
-OTHER_FUNCTIONS_SIDE_BY_SIDE: Final = 5
-"""Concurrency that the stack takes besides the describe function: one of each other."""
-
-
-PEAK_SECONDS: Final = 900.0
-NEARLY_ALL: Final = 0.9
-"""So much of the account's concurrency in use leaves too little."""
 
 
 def queue_policy(examination: Examination) -> Verdict:
@@ -143,12 +130,15 @@ def backfill_mapping(examination: Examination) -> Verdict:
 
 def _mapping(examination: Examination, url: str, what: str) -> Verdict:
     queue = examination.queue_arn(url)
-    mapping = next((each for each in examination.mappings if each.get("EventSourceArn") == queue), None)
+    of_queue = (each for each in examination.mappings if each.get("EventSourceArn") == queue)
+    mapping = next((each for each in of_queue if each.get("State") != "Deleting"), None)
     if mapping is None:
         return broken(
             f"The describe function has no event source mapping of the queue: {what} are never received.",
             f"Make one: {_create_mapping(examination, queue)}",
         )
+    if verdict := _losing(examination, mapping):
+        return verdict
     state = mapping.get("State", "")
     if state not in ("Disabled", "Disabling"):
         return well("received" if state == "Enabled" else f"the event source mapping is {state.lower()}")
@@ -166,6 +156,24 @@ def _mapping(examination: Examination, url: str, what: str) -> Verdict:
     )
 
 
+def _losing(examination: Examination, mapping: EventSourceMappingConfigurationTypeDef) -> Verdict | None:
+    """Tell whether messages are deleted that nobody has described; None where none is."""
+    update = ["lambda", "update-event-source-mapping", "--uuid", mapping.get("UUID", "")]
+    if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
+        answers = examination.aws(*update, "--function-response-types", "ReportBatchItemFailures")
+        return broken(
+            "The event source mapping does not hear what the function puts back: what waits is deleted.",
+            f"Let it hear: {answers}; then `imagescribe audit --repair`.",
+        )
+    if mapping.get("FilterCriteria", {}).get("Filters"):
+        unfiltered = examination.aws(*update, "--filter-criteria", json.dumps({"Filters": []}))
+        return broken(
+            "The event source mapping has a filter: what that does not match is deleted.",
+            f"Take it away: {unfiltered}; then `imagescribe audit --repair`.",
+        )
+    return None
+
+
 def _create_mapping(examination: Examination, queue: str) -> str:
     concurrency = examination.parameters.get("MaximumConcurrency", "10")
     words = ["lambda", "create-event-source-mapping", "--event-source-arn", queue]
@@ -174,101 +182,3 @@ def _create_mapping(examination: Examination, queue: str) -> str:
     words += ["--scaling-config", f"MaximumConcurrency={concurrency}"]
     words += ["--function-response-types", "ReportBatchItemFailures"]
     return examination.aws(*words)
-
-
-# ── The functions ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def functions(examination: Examination) -> Verdict:
-    """Whether the functions are there and can be invoked."""
-    for kind in FUNCTIONS:
-        name = examination.resource(f"{kind}Function")
-        try:
-            found = examination.lambda_functions.get_function_configuration(FunctionName=name)
-        except ClientError as error:
-            if not is_gone(error):
-                raise
-            return broken(f"There is no function {name}.", anew(f"{kind}Function"))
-        state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
-        if "Failed" in (state, update):
-            why = (
-                found.get("StateReason")
-                or found.get("LastUpdateStatusReason")
-                or "for a reason that Lambda does not say"
-            )
-            return broken(f"The function {name} can't be invoked: {why}.", f"Mend that, and {DEPLOY}.")
-    return well(f"all {len(FUNCTIONS)} can be invoked")
-
-
-def concurrency(examination: Examination) -> Verdict:
-    """Whether the account has invocations left for the describe function."""
-    name = examination.outputs.describe_function_name
-    wanted = int(examination.parameters.get("MaximumConcurrency") or 10)
-    functions = examination.lambda_functions
-    reserved = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
-    limits = functions.get_account_settings()["AccountLimit"]
-    if reserved is not None:
-        unreserve = examination.aws("lambda", "delete-function-concurrency", "--function-name", name)
-        if not reserved:
-            return broken(
-                f"The function {name} is shut off: no concurrency is reserved for it.", f"Let it run: {unreserve}"
-            )
-        if reserved < wanted:
-            return warning(
-                f"Of {wanted} invocations (MaximumConcurrency), {reserved} may run: no more are reserved for {name}.",
-                f"Reserve more, or none: {unreserve}",
-            )
-        return well(f"{reserved} invocations are reserved")
-    left = limits["UnreservedConcurrentExecutions"]
-    if left < wanted + OTHER_FUNCTIONS_SIDE_BY_SIDE:
-        return warning(
-            f"All functions of the account have {left} invocations side by side; this stack takes up to "
-            f"{wanted + OTHER_FUNCTIONS_SIDE_BY_SIDE}.",
-            f"Ask for more (Service Quotas, Lambda, concurrent executions), or {DEPLOY} with a smaller "
-            "MaximumConcurrency.",
-        )
-    peak = _peak(examination)
-    if peak >= NEARLY_ALL * left:
-        return warning(
-            f"All functions of the account had {peak:,.0f} of {left:,} invocations side by side in the last "
-            f"{duration(PEAK_SECONDS)}: the describe function gets what is left.",
-            "Find out which function takes them, or reserve some for the describe function.",
-        )
-    return well(f"{left:,} invocations side by side, shared with the account's other functions, which took {peak:,.0f}")
-
-
-def _peak(examination: Examination) -> float:
-    """Return how many invocations there were side by side of all functions that none are reserved for."""
-    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-concurrency.html
-    now = datetime.fromtimestamp(examination.clock(), UTC)
-    answer = examination.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/Lambda",
-        MetricName="UnreservedConcurrentExecutions",
-        StartTime=now - timedelta(seconds=PEAK_SECONDS),
-        EndTime=now,
-        Period=60,
-        Statistics=["Maximum"],
-    )
-    return max((float(each["Maximum"]) for each in answer["Datapoints"]), default=0.0)
-
-
-# ── The tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def tables(examination: Examination) -> Verdict:
-    """Whether the tables are there and can be written."""
-    dynamodb = examination.connection.dynamodb()
-    for kind in TABLES:
-        name = examination.resource(f"{kind}Table")
-        try:
-            state = dynamodb.describe_table(TableName=name)["Table"].get("TableStatus", "")
-        except ClientError as error:
-            if not is_gone(error):
-                raise
-            return broken(
-                f"There is no table {name}.",
-                "Restore it under this name from its last backup: DynamoDB keeps one of a deleted table for 35 days.",
-            )
-        if state not in ("ACTIVE", "UPDATING"):
-            return broken(f"The table {name} can't be used: {state}.", "See it in DynamoDB's console.")
-    return well(f"all {len(TABLES)} are there")

@@ -78,7 +78,7 @@ def rule(examination: Examination) -> Verdict:
 
 
 def pattern(examination: Examination) -> Verdict:
-    """Whether the rule's pattern matches an upload and a deletion under the stack's prefix."""
+    """Whether the rule's pattern matches an upload and a deletion under the stack's prefix, and leaves out none."""
     found = _describe_rule(examination)
     if found is None:
         raise NotCheckedError("There is no rule.")
@@ -86,10 +86,11 @@ def pattern(examination: Examination) -> Verdict:
     key = examination.parameters.get("KeyPrefix", "") + "doctor.png"
     address = f"s3://{examination.outputs.bucket_name}/{key}"
     mend = f"Put the template's pattern back: {_put_rule(examination)}"
+    is_own = json.loads(text) == expected_pattern(examination)
     try:
         created, deleted = (_matches(examination, text, kind, key) for kind in ("Object Created", "Object Deleted"))
     except ClientError as error:
-        if json.loads(text) == expected_pattern(examination):
+        if is_own:
             return well("it is the template's own")  # as good as tried
         if permission := missing_permission(error):
             raise NotCheckedError(
@@ -100,6 +101,8 @@ def pattern(examination: Examination) -> Verdict:
         return broken(f"The rule's pattern does not match an upload to {address}: {text}", mend)
     if not deleted:
         return warning(f"The rule's pattern does not match a deletion of {address}: records stay behind. {text}", mend)
+    if not is_own:
+        return warning(f"The rule's pattern matches an upload to {address}, and may leave out others: {text}", mend)
     return well(f"it matches an upload to {address}")
 
 

@@ -34,12 +34,15 @@ class Guard:
     ----------
     host
         ``127.0.0.1:PORT``.
+    once
+        Another token, which opens the gallery once.
     """
 
-    def __init__(self, app: ASGIApp, host: str, token: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, token: str, once: str) -> None:
         self._app = app
         self._host = host
         self._token = token
+        self._once = {once}
         self._cookie = f"imagescribe-gallery-{host.rpartition(':')[2]}"  # a browser's cookies don't know ports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +64,7 @@ class Guard:
         if request.headers.get("host") != self._host:
             return PlainTextResponse("This is not the gallery's address.\n", 421)
         given = request.query_params.get("token")
-        if request.url.path == "/" and given is not None and self._is_token(given):
+        if request.url.path == "/" and given is not None and (self._is_token(given) or self._is_first(given)):
             answer = RedirectResponse("/", 303)  # so that the token stays in no history and no bookmark
             answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return answer
@@ -73,6 +76,12 @@ class Guard:
 
     def _is_token(self, given: str) -> bool:
         return secrets.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+    def _is_first(self, given: str) -> bool:
+        # Of no use to time: it is looked up by its hash, and gone after its first use.
+        is_first = given in self._once
+        self._once.discard(given)
+        return is_first
 
     def _is_from_our_page(self, headers: Headers, method: str) -> bool:
         origin = headers.get("origin")

@@ -27,6 +27,9 @@ class RunningGallery:
     ----------
     url
         What to open. It holds the token, without which nothing is answered.
+    url_once
+        The same for a browser that is started with it: other users of the machine can see what it is started with, so
+        its token is good for one time.
 
     Raises
     ------
@@ -45,10 +48,11 @@ class RunningGallery:
             ) from error
         host = f"127.0.0.1:{self._socket.getsockname()[1]}"
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self.url = f"http://{host}/?token={token}"
+        once = secrets.token_urlsafe(TOKEN_BYTES)
+        self.url, self.url_once = (f"http://{host}/?token={each}" for each in (token, once))
         self._server = uvicorn.Server(
             uvicorn.Config(
-                Guard(routes.application(), host, token),
+                Guard(routes.application(), host, token, once),
                 http="h11",
                 ws="none",
                 lifespan="off",

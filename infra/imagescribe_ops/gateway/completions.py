@@ -16,7 +16,7 @@ from imagescribe_ops.contract import answers
 from imagescribe_ops.contract.answers import Answer
 
 MAX_PROMPT_LENGTH = 8000
-"""Characters. More is a model that repeats itself; what reads the answer stops at 128 KB."""
+"""Characters. More is a model that repeats itself; what reads the answer stops at 64 KB."""
 
 MAX_WORDS_LENGTH = 500
 

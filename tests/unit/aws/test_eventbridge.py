@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imagescribe.aws.eventbridge import Announcements
+from imagescribe.aws.eventbridge import MAX_BYTES, Announcements
+from imagescribe.endpoint import MAX_BODY_BYTES, MAX_NAME_LENGTH
 from imagescribe.model.announcements import Announcement, DetailType
+from imagescribe.model.answers import read_prompt
 from tests.factories import make_upload, stand_in, unique
 
 if TYPE_CHECKING:
@@ -96,3 +98,13 @@ def test_nothing_to_announce_is_no_request() -> None:
     bus = CountingBus()
     assert Announcements(stand_in(bus)).send([]) == []
     assert bus.requests == []
+
+
+@pytest.mark.parametrize("repeated", [b"\xff", b'"', b"\n.", "写".encode(), b"."], ids=repr)
+def test_the_longest_prompt_that_is_read_is_an_event_that_the_bus_takes_whatever_it_is_made_of(repeated: bytes) -> None:
+    body = (b"x" + repeated * MAX_BODY_BYTES)[:MAX_BODY_BYTES].decode("utf-8", "replace")
+    prompt = read_prompt(body)
+    assert prompt
+    upload = make_upload(key='"' * 1_024)
+    detail = Announcement(DetailType.DESCRIBED, upload, {"prompt": prompt, "model": "m" * MAX_NAME_LENGTH}).detail()
+    assert len(detail.encode()) < MAX_BYTES

@@ -54,6 +54,12 @@ def test_many_threads_read_the_key_once(secrets: SecretsManagerClient) -> None:
     assert read.call_count == 1
 
 
+def test_a_secret_of_bytes_holds_no_key(secrets: SecretsManagerClient) -> None:
+    arn = secrets.create_secret(Name=unique("api-key"), SecretBinary=API_KEY.encode())["ARN"]
+    with pytest.raises(NoApiKeyError, match="imagescribe key set"):
+        ApiKey(secrets, arn).get()
+
+
 @pytest.mark.parametrize("value", [" ", "\n"])
 def test_an_empty_secret_says_what_to_do(value: str, secrets: SecretsManagerClient) -> None:
     with pytest.raises(NoApiKeyError, match="imagescribe key set"):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +127,16 @@ def test_a_failure_of_s3_is_none_of_the_files(operation: str, s3: InMemoryS3, mo
 def test_nothing_else_can_be_asked_for(s3: InMemoryS3) -> None:
     with pytest.raises(ValueError, match="nothing is known of how to make a film"):
         function.handler({"film": {}}, None)
+
+
+def test_what_is_fetched_goes_with_a_function_that_is_killed_over_it(
+    s3: InMemoryS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(function.sandbox, "run", lambda _work: os.kill(os.getpid(), signal.SIGKILL))
+    event = {"thumbnail": stored(s3, make_picture())}
+    process = multiprocessing.get_context("fork").Process(target=function.handler, args=(event, None))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []  # Lambda keeps it when it starts a new process

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import boto3
 import pytest
-import typer.testing
 
 from tests.unit.conftest import REGION
 from tests.unit.stack_in_moto import Clients, StackInMoto, described, make_stack
-
-# A runner builds all commands from their signatures, which takes longer than most of them do.
-typer.testing._get_command = cache(typer.testing._get_command)
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from imagescribe.backfill.jobs import Job, Phase
@@ -16,14 +18,17 @@ from imagescribe.model.record import Status
 from imagescribe.model.tags import TagState
 from imagescribe.model.times import iso_utc
 from imagescribe_ops.aws import stack
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.backfill import estimate as module
 from imagescribe_ops.backfill.backfills import Backfills
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.display import duration
+from imagescribe_ops.operations import Operations
 from tests.factories import make_picture, make_upload
 from tests.unit.stack_in_moto import StackInMoto, described, make_stack
 
 COLOURS = ["red", "green", "blue", "black", "white", "pink", "gold", "gray"]
+WAKE = Backfills._wake
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -163,6 +168,21 @@ def test_a_backfill_begins_only_when_that_is_said(deployed: StackInMoto) -> None
     job = answer(run("--yes", "--json"))["job"]
     (kept,) = deployed.jobs.all()
     assert (kept.id, kept.phase, kept.expected) == (job["id"], Phase.RUNNING, 1)
+
+
+def test_a_job_that_begins_is_told_also_where_its_function_may_not_be_woken(
+    deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function comes to it by its schedule, and pays: whoever was told of an error would not know."""
+
+    def invoke(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "lambda:InvokeFunction"}}, "Invoke")
+
+    monkeypatch.setattr(Backfills, "_wake", WAKE)
+    monkeypatch.setattr(Connection, "lambda_functions", lambda _: SimpleNamespace(invoke=invoke))
+    monkeypatch.setattr(Operations, "intake", lambda _: SimpleNamespace(requests_per_minute=50.0, budget_usd=0.0))
+    put(deployed, "one.png", make_picture("red"))
+    assert answer(run("--yes", "--json"))["job"]["phase"] == "running"
 
 
 def test_nothing_begins_where_there_is_nothing_to_do(deployed: StackInMoto) -> None:

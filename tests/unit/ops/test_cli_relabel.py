@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from imagescribe.aws.s3 import Objects
@@ -81,6 +83,7 @@ def test_what_was_described_before_there_were_labels_gets_them(deployed: StackIn
         "gained": {"beach": 1, "boat": 1},
         "lost": {},
         "tags": {"written": 1},
+        "annotations": {},
     }
     assert tags(deployed, boat) == {"prompt": "A ship at a beach", "labels": "beach boat", "label:boat": "yes"}
     assert tags(deployed, cat) == {"prompt": "A cat"}
@@ -228,6 +231,100 @@ def test_without_labels_nothing_happens_unless_it_is_told_to_clear_them(deployed
     assert report("--clear")["lost"] == {"boat": 1}
     assert record(deployed, upload)["labels"] is None
     assert tags(deployed, upload) == {"prompt": "A ship"}
+
+
+@dataclass
+class Notes:
+    """Keeps annotations, or refuses them with a code."""
+
+    code: str = ""
+    written: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, **asked: Any) -> None:
+        if self.code:
+            error: Any = {"Error": {"Code": self.code}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise ClientError(error, "PutObjectAnnotation")
+        self.written[asked["Key"]] = asked
+
+
+@pytest.fixture
+def notes(deployed: StackInMoto, monkeypatch: pytest.MonkeyPatch) -> Notes:
+    """Of a stack that annotates, but has no labels."""
+    deployed.parameters["WriteAnnotation"] = "true"
+    notes = Notes()
+    monkeypatch.setattr(deployed.s3, "put_object_annotation", notes.put)
+    return notes
+
+
+def test_what_was_described_before_objects_were_annotated_is_annotated(deployed: StackInMoto, notes: Notes) -> None:
+    upload = describe(deployed, "boat.png", "A ship", LABELS)
+    before = record(deployed, upload), tags(deployed, upload)
+    assert report("--dry-run")["annotations"] == {"missing": 1}
+    assert notes.written == {}
+    told = report()
+    assert (told["annotations"], told["changed"], told["lost"]) == ({"written": 1}, 0, {})
+    asked = notes.written["boat.png"]
+    assert (asked["AnnotationName"], asked["ObjectIfMatch"]) == ("imagescribe.prompt", f'"{upload.etag}"')
+    assert json.loads(asked["AnnotationPayload"]) == {
+        "prompt": "A ship",
+        "model": None,
+        "described_at": before[0]["described_at"],
+    }
+    assert record(deployed, upload) == before[0] | {"annotation": "written"}
+    assert tags(deployed, upload) == before[1]
+    notes.written.clear()
+    assert report()["annotations"] == {}
+    assert notes.written == {}
+
+
+def test_labels_and_annotation_are_recorded_together(deployed: StackInMoto, notes: Notes) -> None:
+    deployed.parameters["Labels"] = LABELS
+    upload = describe(deployed, "boat.png", "A ship")
+    told = report()
+    assert (told["annotations"], told["tags"], told["changed"]) == ({"written": 1}, {"written": 1}, 1)
+    found = record(deployed, upload)
+    assert (found["annotation"], found["labels"]) == ("written", {"boat"})
+    assert set(notes.written) == {"boat.png"}
+
+
+def test_an_annotation_that_is_refused_is_recorded_and_tried_by_the_next_run(
+    deployed: StackInMoto, notes: Notes
+) -> None:
+    upload = describe(deployed, "boat.png", "A ship")
+    notes.code = "AccessDenied"
+    assert report()["annotations"] == {"denied": 1}
+    assert "annotations denied 1" in " ".join(run().stdout.split())
+    assert record(deployed, upload)["annotation"] == "denied"
+    notes.code = ""
+    assert report()["annotations"] == {"written": 1}
+
+
+def test_an_object_that_is_another_one_by_now_gets_no_annotation(deployed: StackInMoto, notes: Notes) -> None:
+    upload = describe(deployed, "boat.png", "A ship")
+    before = record(deployed, upload)
+    notes.code = "PreconditionFailed"
+    told = report()
+    assert (told["left_alone"], told["annotations"]) == (1, {})
+    assert record(deployed, upload) == before
+
+
+def test_a_prompt_that_becomes_another_one_while_it_is_annotated_is_the_one_on_the_object(
+    deployed: StackInMoto, notes: Notes
+) -> None:
+    upload = describe(deployed, "boat.png", "A ship")
+    write = Catalog.relabel
+
+    def overtaken(catalog: Catalog, *rest: Any) -> bool:
+        deployed.clock.sleep(1)
+        again = replace(upload, sequencer="FF")
+        deployed.catalog.open(again)
+        at = again.uploaded_at
+        deployed.catalog.describe(again, at, "A dog", TagState.WRITTEN, 0, annotation=TagState.WRITTEN)
+        return write(catalog, *rest)
+
+    with patch.object(Catalog, "relabel", overtaken):
+        assert report()["left_alone"] == 1
+    assert json.loads(notes.written["boat.png"]["AnnotationPayload"])["prompt"] == "A dog"
 
 
 def test_a_run_that_is_stopped_says_how_far_it_came_and_the_next_goes_on(deployed: StackInMoto) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -20,6 +20,7 @@ from imagescribe.query.cursors import to_text
 from imagescribe.query.errors import BusyError
 from imagescribe.query.openapi import ROUTES, document
 from imagescribe.query.records import ImageRecord, image_id
+from imagescribe.query.sign_in import SignIn
 from tests.factories import ROOT, make_picture, stand_in
 from tests.unit.conftest import REGION
 from tests.unit.imaging_in_process import DERIVED_BUCKET
@@ -166,6 +167,24 @@ def test_the_galleries_page_is_there_for_everyone_and_may_load_pictures_of_the_t
     assert [DERIVED_BUCKET in each for each in sources[2:]] == [True]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
+
+
+def test_the_page_may_ask_the_issuer_for_tokens_where_it_is_its_client(api: Api) -> None:
+    def asked(api: Api, name: str) -> dict[str, Any]:
+        return api.resolver().resolve(event(f"/gallery/{name}"), stand_in(None))
+
+    says = {
+        "issuer": "https://issuer.example",
+        "authorization_endpoint": "https://issuer.example/authorize",
+        "token_endpoint": "https://issuer.example/token",
+    }
+    sign_in = SignIn("https://issuer.example", "gallery", "gallery", lambda _url: json.dumps(says).encode())
+    client = replace(api, sign_in=sign_in)
+    assert body(asked(api, "sign_in.json")) == {}
+    assert body(asked(client, "sign_in.json"))["token_endpoint"] == says["token_endpoint"]
+    policy = asked(client, "index.html")["headers"]["Content-Security-Policy"]
+    assert "connect-src 'self' https://issuer.example; " in policy
+    assert "connect-src 'self'; " in asked(api, "index.html")["headers"]["Content-Security-Policy"]
 
 
 def test_the_page_is_found_without_the_name_of_its_file_and_no_other_file_is(ask: Ask) -> None:

@@ -29,6 +29,9 @@ def start(name: str, library: Library, monkeypatch: pytest.MonkeyPatch) -> Modul
         "IMAGESCRIBE_BUCKET": BUCKET,
         "IMAGESCRIBE_IMAGING_FUNCTION": "imaging",
         "IMAGESCRIBE_DERIVED_BUCKET": "derived",
+        "IMAGESCRIBE_JWT_ISSUER": "",
+        "IMAGESCRIBE_JWT_CLIENT_ID": "",
+        "IMAGESCRIBE_JWT_AUDIENCE": "",
     }.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delitem(sys.modules, f"imagescribe.handlers.{name}", raising=False)

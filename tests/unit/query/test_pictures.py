@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -64,6 +65,17 @@ def test_of_what_is_no_picture_the_reason_is_told(
     with pytest.raises(NotFoundError, match="There is no thumbnail of s3://") as refused:
         made[0].thumbnail_url(record(s3, bucket, b"not a picture"))
     assert "Without size" in refused.value.advice
+
+
+def test_of_what_was_skipped_no_thumbnail_is_tried_and_the_answer_says_why(
+    s3: S3Client, bucket: str, made: tuple[Pictures, ImagingInProcess]
+) -> None:
+    pictures, function = made
+    skipped = replace(record(s3, bucket, b"not a picture"), status="skipped", error="not an image of a known kind")
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match="not an image of a known kind"):
+            pictures.thumbnail_url(skipped)
+    assert function.events == []
 
 
 def test_an_object_that_was_overwritten_since_has_no_thumbnail_under_its_old_content(

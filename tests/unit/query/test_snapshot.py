@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def test_it_has_what_is_described_and_nothing_else(library: Library) -> None:
     library.describe("2.png", "a ship")
     assert {document.prompt for document in described(library.dynamodb, library.table)} == {"a boat", "a ship"}
     assert library.job.run().startswith("2 images")
+
+
+@pytest.mark.parametrize("lacking", ["prompt", "updated_at"])
+def test_a_record_of_which_a_person_took_something_out_is_left_out(library: Library, lacking: str) -> None:
+    taken = library.describe("1.png", "a boat")
+    library.describe("2.png", "a ship")
+    library.dynamodb.update_item(
+        TableName=library.table, Key={"image": {"S": taken.image}}, UpdateExpression=f"REMOVE {lacking}"
+    )
+    assert library.job.run().startswith("1 images")
 
 
 def test_every_page_of_every_segment_is_read(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +134,32 @@ def test_a_large_one_is_fetched_in_parts_and_an_unchanged_one_not_at_all(
     assert library.snapshots.fetch(copy, etag) == etag
     assert not copy.exists()
     assert [each.name for each in tmp_path.iterdir() if each.suffix] == []
+
+
+def test_what_a_function_that_was_killed_while_fetching_left_behind_does_not_add_up(
+    library: Library, tmp_path: Path
+) -> None:
+    library.job.run()
+    left, of_another_process = tmp_path / "index.4711", tmp_path / "index.4712"
+    for part in (left, of_another_process):
+        part.write_bytes(b"half of it")
+    os.utime(left, (0, 0))
+    library.snapshots.fetch(tmp_path / "index.sqlite")
+    assert sorted(tmp_path.iterdir()) == [of_another_process, tmp_path / "index.sqlite"]
+
+
+def test_what_a_run_that_was_killed_left_behind_does_not_add_up(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / f"{snapshot_job.PREFIX}killed"
+    left.mkdir()
+    (left / "index.sqlite").write_bytes(b"half of it")
+    library.job.run()
+    assert list(tmp_path.iterdir()) == [left]  # it may be at work still
+    os.utime(left, (0, 0))
+    library.job.run(always=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_stand_in_the_order_of_time(tmp_path: Path) -> None:

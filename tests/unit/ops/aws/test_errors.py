@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError, InvalidConfigError
 from typer.testing import CliRunner
 
+from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.catalog_view import CatalogView
 from imagescribe_ops.commands.main import app
@@ -40,6 +41,15 @@ def test_a_refused_head_request_whose_code_is_its_status_is_a_permission_that_is
 def test_a_sentence_of_botocores_gets_no_second_full_stop() -> None:
     assert told(InvalidConfigError(error_msg="It is wrong.")).problem == "It is wrong."
     assert told(InvalidConfigError(error_msg="It is wrong")).problem == "It is wrong."
+
+
+def test_a_services_own_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "nowhere")
+    with pytest.raises(OperationError, match="Invalid endpoint: nowhere") as caught, readable_errors():
+        Connection(region="us-east-1").sqs()
+    assert "AWS_ENDPOINT_URL" in caught.value.advice
+    with pytest.raises(ValueError, match="ours"), readable_errors():
+        raise ValueError("ours")
 
 
 def test_no_error_of_aws_ends_a_command_with_a_traceback(

@@ -214,6 +214,17 @@ def test_what_a_first_deployment_that_failed_has_left_is_cleared_away(played: Pl
     assert played.done[1:] == ["deleted", "carried out"]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_a_first_deployment_that_failed_has_left_stays_where_nobody_agreed(
+    played: Played, options: tuple[str, ...]
+) -> None:
+    played.now = Standing("ROLLBACK_COMPLETE", description=DESCRIPTION)
+    result = run("deploy", *options)
+    assert result.exit_code == 1
+    assert "Add --yes" in result.stderr
+    assert played.done == []
+
+
 def test_hints_have_the_options_that_lead_to_the_stack(played: Played) -> None:
     result = run("deploy", "--yes", "--stack", "trial", "--region", "eu-central-1")
     assert "  imagescribe key set --stack trial --region eu-central-1" in result.stdout.splitlines()
@@ -349,6 +360,19 @@ def test_what_stayed_can_be_deleted_by_the_lines_that_are_printed(removable: Pla
     lines = result.stdout.splitlines()
     assert "  aws dynamodb delete-table --table-name ledger-1 --region eu-central-1" in lines
     assert "  aws s3 rm --recursive s3://zips/imagescribe/ --region eu-central-1" in lines
+
+
+def test_a_new_stack_goes_on_with_the_images_of_the_old_one_by_the_lines_that_are_printed(removable: Played) -> None:
+    removable.now = running(KeyPrefix="my pictures/", DailyBudgetUsd="25")
+    lines = run("destroy", "--yes", "--region", "eu-central-1").stdout.splitlines()
+    begin = next(place for place, line in enumerate(lines) if line.startswith("  imagescribe deploy"))
+    assert lines[begin : begin + 4] == [
+        "  imagescribe deploy --parameter 'KeyPrefix=my pictures/' --parameter ExistingBucketName=pictures "
+        "--region eu-central-1",
+        "  imagescribe key set --region eu-central-1",
+        "  imagescribe adopt ledger-1 --region eu-central-1",
+        "  imagescribe backfill --region eu-central-1",
+    ]
 
 
 def test_json_alone_says_what_would_stay(removable: Played) -> None:

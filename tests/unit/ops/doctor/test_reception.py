@@ -1,4 +1,4 @@
-"""Queues, functions, concurrency and tables, where the emulator of the stack's tests can't break them."""
+"""Queues and event source mappings, where the emulator of the stack's tests can't break them."""
 
 from __future__ import annotations
 
@@ -55,19 +55,49 @@ def test_a_policy_that_can_not_be_judged_is_not_checked(examined: Make, made: St
         reception.queue_policy(examined())
 
 
+def test_what_is_refused_is_not_taken_for_gone(examined: Make) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetQueueAttributes")
+
+    examination = examined()
+    examination.sqs = only(get_queue_attributes=refuse)
+    with pytest.raises(ClientError):
+        reception.queue_policy(examination)
+
+
 # ── The event source mappings ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def with_mapping(examination: Examination, state: str) -> Verdict:
+def with_mapping(examination: Examination, state: str, **more: Any) -> Verdict:
     """The verdict on a mapping of the upload queue in a state; moto has it on another queue."""
     queue = examination.queue_arn(examination.outputs.upload_queue_url)
-    examination.mappings = [{"UUID": "1", "EventSourceArn": queue, "State": state}]
+    mapping = {"EventSourceArn": queue, "State": state, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+    examination.mappings = [{"UUID": "1"} | mapping | more]  # type: ignore[list-item]
     return reception.uploads_mapping(examination)
 
 
 @pytest.mark.parametrize("state", ["Enabled", "Enabling", "Updating"])
 def test_a_mapping_that_is_on_or_will_be_is_well(examined: Make, state: str) -> None:
     assert with_mapping(examined(), state).state is State.WELL
+
+
+def test_a_mapping_that_is_being_deleted_is_none(examined: Make) -> None:
+    assert "no event source mapping" in with_mapping(examined(), "Deleting").found
+
+
+@pytest.mark.parametrize(
+    ("changed", "says", "mends"),
+    [
+        ({"FunctionResponseTypes": []}, "what waits is deleted", "--function-response-types ReportBatchItemFailures"),
+        ({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}}, "filter", "--filter-criteria '{\"Filters\": []}'"),
+    ],
+)
+def test_a_mapping_that_loses_messages_is_told(examined: Make, changed: Any, says: str, mends: str) -> None:
+    verdict = with_mapping(examined(), "Enabled", **changed)
+    assert verdict.state is State.BROKEN
+    assert says in verdict.found
+    (line,) = aws_lines(verdict.mend)
+    assert line.startswith(f"aws lambda update-event-source-mapping --uuid 1 {mends}")
 
 
 @pytest.mark.parametrize("state", ["Disabled", "Disabling"])
@@ -89,77 +119,3 @@ def test_a_mapping_that_is_gone_is_made_again(examined: Make, monkeypatch: pytes
     assert verdict.state is State.BROKEN
     (line,) = aws_lines(verdict.mend)
     assert "--batch-size 5 --scaling-config MaximumConcurrency=7 --function-response-types ReportBatchItem" in line
-
-
-# ── The functions ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_function_that_is_gone_or_failed_is_told(examined: Make) -> None:
-    examination = examined()
-    assert reception.functions(examination).state is State.WELL
-    examination.resources["SnapshotFunction"] = "gone"
-    assert "There is no function gone." in reception.functions(examination).found
-    examination.lambda_functions = only(
-        get_function_configuration={"State": "Failed", "StateReason": "the key is disabled"}
-    )
-    assert "the key is disabled" in reception.functions(examination).found
-
-
-@pytest.mark.parametrize(
-    ("reserved", "unreserved", "peak", "state", "says"),
-    [
-        (
-            None,
-            1000,
-            3,
-            "well",
-            "1,000 invocations side by side, shared with the account's other functions, which took 3",
-        ),
-        (None, 10, 0, "warning", "have 10 invocations side by side; this stack takes up to 15"),
-        (None, 1000, 950, "warning", "had 950 of 1,000 invocations"),
-        (0, 1000, 0, "broken", "is shut off"),
-        (5, 1000, 0, "warning", "Of 10 invocations (MaximumConcurrency), 5 may run"),
-        (10, 1000, 999, "well", "10 invocations are reserved"),
-    ],
-)
-def test_concurrency_that_is_left(
-    examined: Make,
-    monkeypatch: pytest.MonkeyPatch,
-    reserved: int | None,
-    unreserved: int,
-    peak: float,
-    state: str,
-    says: str,
-) -> None:
-    examination = examined(MaximumConcurrency="10")
-    examination.lambda_functions = only(
-        get_function_concurrency={} if reserved is None else {"ReservedConcurrentExecutions": reserved},
-        get_account_settings={"AccountLimit": {"UnreservedConcurrentExecutions": unreserved}},
-    )
-    measured = only(get_metric_statistics={"Datapoints": [{"Maximum": 1.0}, {"Maximum": peak}]})
-    monkeypatch.setattr(examination, "client", lambda _service: measured)
-    verdict = reception.concurrency(examination)
-    assert (verdict.state, says in verdict.found) == (state, True), verdict
-
-
-def test_a_table_that_is_gone_or_can_not_be_used_is_told(
-    examined: Make, made: StackInMoto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    examination = examined()
-    assert reception.tables(examination).state is State.WELL
-    made.dynamodb.delete_table(TableName=made.outputs["JobsTableName"])
-    verdict = reception.tables(examination)
-    assert (verdict.state, "There is no table" in verdict.found) == (State.BROKEN, True)
-    state: Any = only(describe_table={"Table": {"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}})
-    monkeypatch.setattr(examination.connection, "dynamodb", lambda: state)
-    assert "INACCESSIBLE_ENCRYPTION_CREDENTIALS" in reception.tables(examination).found
-
-
-def test_what_is_refused_is_not_taken_for_gone(examined: Make) -> None:
-    def refuse(**_: object) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetQueueAttributes")
-
-    examination = examined()
-    examination.sqs = only(get_queue_attributes=refuse)
-    with pytest.raises(ClientError):
-        reception.queue_policy(examination)

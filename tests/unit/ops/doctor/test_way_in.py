@@ -66,6 +66,8 @@ def test_the_pattern_of_the_template_matches_what_is_under_the_prefix(examined: 
         ({"account": ["210987654321"]}, "broken"),
         ({"detail-type": ["Object Deleted"]}, "broken"),
         ({"detail-type": ["Object Created"]}, "warning"),
+        ({"detail": {"object": {"key": [{"suffix": ".png"}]}}}, "warning"),  # the key that is tried ends so
+        ({"region": ["eu-central-1"]}, "warning"),
     ],
 )
 def test_a_pattern_that_leaves_something_out_is_put_back(

@@ -22,7 +22,7 @@ def answer(_request: Request) -> PlainTextResponse:
 @pytest.fixture
 def stranger() -> TestClient:
     routes = [Route("/", answer), Route("/api/stats", answer), Route("/retry", answer, methods=["POST"])]
-    return TestClient(Guard(Starlette(routes=routes), HOST, "secret"), base_url=f"http://{HOST}")
+    return TestClient(Guard(Starlette(routes=routes), HOST, "secret", once="opened"), base_url=f"http://{HOST}")
 
 
 @pytest.fixture
@@ -38,6 +38,15 @@ def test_the_token_becomes_a_cookie_that_no_script_reads_and_leaves_the_address(
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert stranger.get("/").text == "answered"
+
+
+def test_the_token_that_the_browser_is_started_with_opens_it_once(stranger: TestClient) -> None:
+    """Whoever sees the machine's processes sees it."""
+    assert stranger.get("/?token=opened").text == "answered"
+    stranger.cookies.clear()
+    assert stranger.get("/?token=opened").status_code == 403
+    assert stranger.get("/?token=").status_code == 403
+    assert stranger.get("/?token=secret").text == "answered"
 
 
 @pytest.mark.parametrize("address", ["/", "/api/stats", "/?token=guessed", "/?token=", "/api/stats?token=secret"])
