@@ -79,7 +79,7 @@ class Record:
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Self:
         """Read a record. One that none of ours is counts as begun for an event before all others."""
-        status = item.get("status")
+        status = str(item.get("status"))
         return cls(
             status=Status(status) if status in Status else Status.DESCRIBING,
             sequencer=item.get("sequencer", ""),
