@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import update_wrapper
 from importlib.metadata import distribution, version
 from pathlib import Path
@@ -246,6 +247,23 @@ def seconds_of(text: str) -> float:
     if not parts or _TIME.sub("", compact).strip() or not (seconds := sum(int(n) * _UNITS[u[0]] for n, u in parts)):
         raise typer.BadParameter(f"{text!r} is no time; one is a number and s, m, h or d, such as 30m")
     return seconds
+
+
+def day_of(text: str) -> datetime:
+    """Read a day of UTC, such as ``2026-11-23``."""
+    return _time_of(text, "%Y-%m-%d", "2026-11-23")
+
+
+def moment_of(text: str) -> datetime:
+    """Read a day of UTC, or a second of it, such as ``2026-11-23T18:00:00Z``."""
+    return _time_of(text, "%Y-%m-%dT%H:%M:%SZ", "2026-11-23T18:00:00Z") if "T" in text else day_of(text)
+
+
+def _time_of(text: str, form: str, example: str) -> datetime:
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=UTC)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day; one is written as {example}") from None
 
 
 LATENCY_SECONDS = 1.0

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView
-from imagescribe_ops.commands.base import READ, StackOptions, app, complain, on_stack, program, utf8
+from imagescribe_ops.commands.base import READ, StackOptions, app, complain, moment_of, on_stack, program, utf8
 from imagescribe_ops.display import Steps, cut, print_json, safe
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.export.export import Cursor, Export, Query, Sink, TornError
@@ -46,7 +46,7 @@ def export(
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"],
+            parser=moment_of,
             metavar="DATE",
             help="Only images that were described, rejected, … then or later (UTC): 2026-11-23, 2026-11-23T18:00:00Z.",
         ),
@@ -98,7 +98,13 @@ def export(
     if options.as_json and (path or sidecars or xmp) is None:
         raise typer.BadParameter("tells what was done, and needs -o FILE, --sidecars or --xmp", param_hint="--json")
     connection, outputs = options.outputs()
-    query = Query(outputs.bucket_name, utf8(prefix, "--prefix"), status, since.isoformat() if since else "", form)
+    query = Query(
+        outputs.bucket_name,
+        utf8(prefix, "--prefix"),
+        status,
+        since.replace(tzinfo=None).isoformat() if since else "",
+        form,
+    )
     cursor = Cursor.decoded(utf8(after, "--after"), query) if after else Cursor()
     steps = Steps(Console(stderr=True, highlight=False, soft_wrap=True))
     folders = []

@@ -40,6 +40,15 @@ def test_what_is_no_time_is_told_with_what_one_is(text: str) -> None:
         seconds_of(text)
 
 
+@pytest.mark.parametrize(
+    "arguments", [("list", "--day"), ("backfill", "--since"), ("backfill", "--older-than"), ("export", "--since")]
+)
+def test_what_is_no_day_is_told_with_what_one_is(arguments: tuple[str, str]) -> None:
+    result = CliRunner().invoke(app, [*arguments, "yesterday"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "'yesterday' is no day; one is written as 2026-11-23" in result.stderr
+
+
 def test_a_hint_names_the_stack_that_was_asked() -> None:
     options = StackOptions(stack="mine", region="eu-west-1", profile="my work")
     assert pasteable("Run `imagescribe resume`.", str(options)) == (
