@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
@@ -37,6 +38,9 @@ PANELS = (HERE, READ, OPERATE, BEFORE)
 FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "doctor", "explain", "logs")
 """The order in which a newcomer needs them, in `--help`; the others of a panel come after these."""
 
+NOT_WRITABLE = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS})
+"""What a disk answers that is full or read-only, or another's."""
+
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 _HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
 _WITHOUT_STACK = {"demo", "local", "gateway", "--help"}
@@ -65,6 +69,12 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except OperationError as error:
             complain(error)
+            raise typer.Exit(1) from error
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            place = error.filename or "Standard output"
+            complain(OperationError(f"{place} could not be written: {error.strerror}.", "Make room for it there."))
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
