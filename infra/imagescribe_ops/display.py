@@ -13,6 +13,7 @@ from typing import Self
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -119,6 +120,7 @@ class Steps:
         self._step = ""
         self._began = 0.0
         self._status = self._console.status("")
+        self._turning: Status | Progress | None = None
 
     def begin(self, step: str) -> None:
         """Begin a step; the one before it is done."""
@@ -127,6 +129,7 @@ class Steps:
         if self._console.is_terminal:
             self._status.update(Text(step))
             self._status.start()
+            self._turning = self._status
 
     def show(self, text: str) -> None:
         """Say how far the step is; only on a terminal."""
@@ -135,7 +138,7 @@ class Steps:
     def end(self) -> None:
         """Say how long the step took that is done now."""
         if self._step:
-            self._status.stop()
+            self._stop()
             self._console.print(Text(f"{self._step}: {time.monotonic() - self._began:.1f} s"))
         self._step = ""
 
@@ -144,8 +147,12 @@ class Steps:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._status.stop()
+            self._stop()
             self._step = ""
+
+    def _stop(self) -> None:
+        self._status.stop()
+        self._turning = None
 
     def say(self, line: str | Text) -> None:
         """Print a line."""
@@ -163,7 +170,21 @@ class Steps:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True) as progress:
             progress.add_task(what, total=total)
-            yield Counter(progress, total)
+            self._turning = progress
+            try:
+                yield Counter(progress, total)
+            finally:
+                self._turning = None
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the spinner or the bar away while a result is printed, which would stand beside it on a terminal."""
+        turning = self._turning
+        if turning is not None:
+            turning.stop()
+        yield
+        if turning is not None:
+            turning.start()
 
 
 class Counter:

@@ -193,7 +193,7 @@ class Operations:
             found = Objects(self.connection.s3()).head(Deletion(bucket, key, "", ""))
             if found is None:
                 raise NotFoundError(
-                    f"There is no object {safe(image)}.", "`imagescribe list --prefix` shows the images that are known."
+                    f"There is no object {safe(image)}.", "`imagescribe list` shows the images that are known."
                 )
             if record and record.status == Status.DESCRIBED and not force:
                 raise OperationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -151,6 +152,7 @@ def _now(operations: Operations, record: ImageRecord | None, *, exists: bool, le
             queued_sentence(depth, intake) or "No message waits, so its event came to nothing: `imagescribe audit`."
         )
         return f"It has no record. {queued}"
+    again = f"`imagescribe retry {shlex.quote(record.image)}` tries it again."
     match record.status:
         case Status.DESCRIBED:
             return "Described."
@@ -160,9 +162,9 @@ def _now(operations: Operations, record: ImageRecord | None, *, exists: bool, le
             return until + (pause_sentence(intake) or f"Calls go at up to {intake.requests_per_minute:g} a minute.")
         case Status.DEAD:
             by_itself = " The recover function brings it back by itself." if any(map(_heals, letters)) else ""
-            return f"Given up: {record.error}.{by_itself} `imagescribe retry` tries it again."
+            return f"Given up: {record.error}.{by_itself} {again}"
         case _:
-            return f"Final: {record.status}, {record.error}. `imagescribe retry` tries it again."
+            return f"Final: {record.status}, {record.error}. {again}"
 
 
 def _heals(letter: DeadLetter) -> bool:

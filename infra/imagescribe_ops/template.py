@@ -53,7 +53,7 @@ def constraint_broken(definition: Mapping[str, Any], value: str) -> str | None:
             fits = least <= float(value) <= most
         except ValueError:
             fits = False
-        bounds = f"from {least:g} on" if most == float("inf") else f"from {least:g} to {most:g}"
+        bounds = f"of at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
         return None if fits else f"must be a number {bounds}"
     if not re.fullmatch(str(definition.get("AllowedPattern", "(?s).*")), value):
         return str(definition.get("ConstraintDescription", f"must match {definition['AllowedPattern']}")).strip()

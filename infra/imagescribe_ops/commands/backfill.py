@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +17,7 @@ from imagescribe.backfill.selection import Only, Selection
 from imagescribe.model.times import iso_utc
 from imagescribe_ops.backfill.backfills import Backfills, Plan, Standing
 from imagescribe_ops.backfill.estimate import Estimate
-from imagescribe_ops.commands.base import BEFORE, StackOptions, app, image_address, on_stack, utf8
+from imagescribe_ops.commands.base import BEFORE, StackOptions, app, day_of, image_address, on_stack, utf8
 from imagescribe_ops.display import Steps, duration, print_json, print_record, safe, shown
 from imagescribe_ops.errors import OperationError
 
@@ -38,7 +38,7 @@ def backfill(
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
     since: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only what was uploaded on this day or later."),
+        typer.Option(parser=day_of, metavar="YYYY-MM-DD", help="Only what was uploaded on this day or later."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many images; 0 takes all.")] = 0,
     manifest: Annotated[
@@ -48,7 +48,7 @@ def backfill(
     older_than: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Describe again what was described before. With --force."
+            parser=day_of, metavar="YYYY-MM-DD", help="Describe again what was described before. With --force."
         ),
     ] = None,
     not_by: Annotated[
@@ -104,7 +104,7 @@ def _asks(plan: Plan) -> bool:
 
 
 def _day(value: datetime | None) -> str:
-    return iso_utc(value.replace(tzinfo=UTC).timestamp()) if value else ""
+    return iso_utc(value.timestamp()) if value else ""
 
 
 def _plan_json(plan: Plan) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
@@ -10,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import update_wrapper
 from importlib.metadata import distribution, version
 from pathlib import Path
@@ -35,6 +37,9 @@ BEFORE = "What was there before"
 PANELS = (HERE, READ, OPERATE, BEFORE)
 FIRST = ("demo", "local", "upload", "get", "list", "search", "status", "doctor", "explain", "logs")
 """The order in which a newcomer needs them, in `--help`; the others of a panel come after these."""
+
+NOT_WRITABLE = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS})
+"""What a disk answers that is full or read-only, or another's."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 _HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
@@ -64,6 +69,12 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except OperationError as error:
             complain(error)
+            raise typer.Exit(1) from error
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            place = error.filename or "Standard output"
+            complain(OperationError(f"{place} could not be written: {error.strerror}.", "Make room for it there."))
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -246,6 +257,23 @@ def seconds_of(text: str) -> float:
     if not parts or _TIME.sub("", compact).strip() or not (seconds := sum(int(n) * _UNITS[u[0]] for n, u in parts)):
         raise typer.BadParameter(f"{text!r} is no time; one is a number and s, m, h or d, such as 30m")
     return seconds
+
+
+def day_of(text: str) -> datetime:
+    """Read a day of UTC, such as ``2026-11-23``."""
+    return _time_of(text, "%Y-%m-%d", "2026-11-23")
+
+
+def moment_of(text: str) -> datetime:
+    """Read a day of UTC, or a second of it, such as ``2026-11-23T18:00:00Z``."""
+    return _time_of(text, "%Y-%m-%dT%H:%M:%SZ", "2026-11-23T18:00:00Z") if "T" in text else day_of(text)
+
+
+def _time_of(text: str, form: str, example: str) -> datetime:
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=UTC)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day; one is written as {example}") from None
 
 
 LATENCY_SECONDS = 1.0

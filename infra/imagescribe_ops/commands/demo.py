@@ -130,7 +130,8 @@ def _run_demo(
         with steps.counting("Describing images", len(selection.pictures)) as counter:
 
             def ended(result: ImageResult) -> None:
-                show(result)
+                with steps.aside():
+                    show(result)
                 counter.advance()
 
             result = Demo(stack).run(selection.pictures, selection.left_out, ended)

@@ -233,8 +233,8 @@ def _next_steps(options: StackOptions, standing: Standing, *, is_new: bool, mail
     lines = [
         ("the describe endpoint's API key, read from a prompt", f"key set{own}") if is_new else None,
         ("whether every link of the chain holds", f"doctor{own}") if is_new else None,
-        ("describe an image, and see its prompt", f"upload{own} --wait{under} holiday.jpg"),
-        ("the same later", f"get{own} {shlex.quote(f's3://{bucket}/{prefix}holiday.jpg')}"),
+        ("describe an image, and see its prompt", f"upload{own} --wait{under} FILE"),
+        ("the same later", f"get{own} {shlex.quote(f's3://{bucket}/{prefix}FILE')}"),
         ("what was in the bucket before", f"backfill{own}") if existing else None,
         ("how it goes", f"status{own}"),
     ]

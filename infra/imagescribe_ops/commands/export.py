@@ -18,7 +18,7 @@ from rich.console import Console
 
 from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView
-from imagescribe_ops.commands.base import READ, StackOptions, app, complain, on_stack, program, utf8
+from imagescribe_ops.commands.base import READ, StackOptions, app, complain, moment_of, on_stack, program, utf8
 from imagescribe_ops.display import Steps, cut, print_json, safe
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.export.export import Cursor, Export, Query, Sink, TornError
@@ -46,13 +46,15 @@ def export(
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"],
+            parser=moment_of,
             metavar="DATE",
             help="Only images that were described, rejected, … then or later (UTC): 2026-11-23, 2026-11-23T18:00:00Z.",
         ),
     ] = None,
     status: Annotated[Status | None, typer.Option(help="Only images with this status.")] = None,
-    form: Annotated[Form, typer.Option("--format", help="What is written.")] = Form.JSONL,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="What is written; without it, what FILE's ending says, or jsonl.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; else to standard output.")
     ] = None,
@@ -90,12 +92,19 @@ def export(
     Examples: `imagescribe export --status described -o prompts.jsonl` · `imagescribe export --sidecars captions/`
     """
     path = None if output is None or str(output) == "-" else output
+    form = form or _form_of(path)
     if form is Form.PARQUET and path is None:
         raise typer.BadParameter("Parquet goes into a file: add -o FILE", param_hint="--format")
     if options.as_json and (path or sidecars or xmp) is None:
         raise typer.BadParameter("tells what was done, and needs -o FILE, --sidecars or --xmp", param_hint="--json")
     connection, outputs = options.outputs()
-    query = Query(outputs.bucket_name, utf8(prefix, "--prefix"), status, since.isoformat() if since else "", form)
+    query = Query(
+        outputs.bucket_name,
+        utf8(prefix, "--prefix"),
+        status,
+        since.replace(tzinfo=None).isoformat() if since else "",
+        form,
+    )
     cursor = Cursor.decoded(utf8(after, "--after"), query) if after else Cursor()
     steps = Steps(Console(stderr=True, highlight=False, soft_wrap=True))
     folders = []
@@ -120,6 +129,14 @@ def export(
             steps.say(line)
     if stopped:
         raise typer.Exit(stopped)
+
+
+def _form_of(path: Path | None) -> Form:
+    """Return what a file's ending says."""
+    try:
+        return Form(path.suffix[1:].lower() if path else "")
+    except ValueError:
+        return Form.JSONL
 
 
 def _file(form: Form, path: Path | None, cursor: Cursor, files: ExitStack) -> Sink:

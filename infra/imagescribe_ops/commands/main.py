@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 from imagescribe_ops.commands import (
     adopt,
@@ -56,6 +58,8 @@ __all__ = [
 
 def main() -> None:
     """Run the command."""
+    if sys.stdout is None:  # it was closed: `imagescribe list >&-`
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the command runs
     # Where standard output cannot show a character, an escape of it is better than an error.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

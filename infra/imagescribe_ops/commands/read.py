@@ -29,6 +29,7 @@ from imagescribe_ops.commands.base import (
     StackOptions,
     TimeoutOption,
     app,
+    day_of,
     image_address,
     on_stack,
     pasteable,
@@ -143,7 +144,7 @@ def list_images(
     ] = None,
     day: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
+        typer.Option(parser=day_of, metavar="YYYY-MM-DD", help="Only images uploaded on this day (UTC)."),
     ] = None,
     label: Annotated[
         str, typer.Option(help="Only images that have this label. The record of each other one is looked at for that.")

@@ -59,13 +59,15 @@ def upload(
                 uploaded.append(one)
                 counter.advance()
                 if not wait and not options.as_json:
-                    print(safe(one.image))
+                    with steps.aside():
+                        print(safe(one.image))
         records: list[ImageRecord] = []
         if wait:
             for record in wait_for(operations, {one.image: one.etag for one in uploaded}, steps, timeout):
                 records.append(record)
                 if not options.as_json:
-                    _show(record)
+                    with steps.aside():
+                        _show(record)
     if options.as_json:
         print_json(_as_json(uploaded, records, waited=wait))
     if wait and sum(record.status == Status.DESCRIBED for record in records) < len(uploaded):
@@ -97,8 +99,8 @@ def _show(record: ImageRecord) -> None:
     if not sys.stdout.isatty():
         print("\t".join(safe(each) for each in (record.image, record.status, words)))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(shown(record.image, "bold"))
+    console = Console(highlight=False)
+    console.print(shown(record.image, "bold"), soft_wrap=True)
     console.print(shown(record.status, STATUS_STYLES.get(record.status, "")).append(f"  {safe(words)}", "default"))
 
 

@@ -69,6 +69,21 @@ def keys(result: Result) -> list[str]:
     return [json.loads(line)["key"] for line in result.stdout.splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("name", "asked", "begin"),
+    [
+        ("prompts.csv", [], "\ufeffimage,bucket,key,"),
+        ("PROMPTS.CSV", [], "\ufeffimage,bucket,key,"),
+        ("prompts.csv", ["--format", "jsonl"], '{"image": '),
+        ("prompts.jsonl", [], '{"image": '),
+        ("prompts.txt", [], '{"image": '),
+    ],
+)
+def test_a_file_is_what_its_name_says_unless_asked(tmp_path: Path, name: str, asked: list[str], begin: str) -> None:
+    run("-o", tmp_path / name, *asked)
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(begin)
+
+
 def test_it_prints_a_line_of_json_for_each_image_in_the_order_of_keys() -> None:
     result = run()
     assert keys(result) == ["=cmd.png", "b/cat.jpg", "b/notes.txt"]

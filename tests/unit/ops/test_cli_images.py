@@ -79,6 +79,16 @@ def test_an_upload_that_waits_prints_the_prompt(deployed: StackInMoto, picture: 
     assert result.stdout == f"s3://{deployed.bucket}/my cat.png\tdescribed\ta cat\n"
 
 
+def test_on_a_terminal_what_became_of_an_upload_is_broken_between_words(
+    deployed: StackInMoto, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.record(deployed.put("my cat.png"), Status.REJECTED, "no cat " * 30)
+    shown = on_terminal(monkeypatch, "upload", str(picture), "--wait")
+    assert shown[0] == f"s3://{deployed.bucket}/my cat.png"
+    assert " ".join(shown[1:]).split() == ["rejected", *("no cat " * 30).split()]
+    assert max(map(len, shown[1:])) <= 80
+
+
 def test_an_upload_that_waits_ends_with_1_if_one_is_not_described(deployed: StackInMoto, picture: Path) -> None:
     deployed.record(deployed.put("my cat.png"), Status.REJECTED, "422: no")
     result = run("upload", str(picture), "--wait", "--json", ends_with=1)

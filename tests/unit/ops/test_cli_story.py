@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
@@ -76,7 +77,10 @@ def test_a_story_is_told_from_everywhere_in_the_order_of_time(aws: boto3.Session
     assert [each["place"] for each in story["chapters"]].count("dead letters") == 1
     assert "paid $" in next(each["what"] for each in story["chapters"] if each["place"] == "ledger")
     assert [each["time"] for each in story["chapters"]] == sorted(each["time"] for each in story["chapters"])
-    assert story["now"].startswith("Given up: 503: down. The recover function brings it back by itself.")
+    assert story["now"] == (
+        "Given up: 503: down. The recover function brings it back by itself. "
+        f"`imagescribe retry {shlex.quote(upload.image)}` tries it again."
+    )
     assert story["missing"] == []
     assert "dead letters" in run("explain", upload.image).stdout
 

@@ -45,7 +45,7 @@ def local(*arguments: str) -> Result:
         ("KeyPrefix=🦊/", "Latin-1"),
         ("MaxAttempts=0", "a number from 1 to 100"),
         ("MaxAttempts=many", "a number from 1 to 100"),
-        ("PricePerCallUsd=-1", "a number from 0"),
+        ("PricePerCallUsd=-1", "must be a number of at least 0; it is"),
         ("LogRetentionDays=2", "one of 1, 3, 5"),
         ("RequireTls=yes", "one of true, false"),
         ("PromptTagKey=aws:prompt", "must match"),

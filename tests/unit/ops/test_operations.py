@@ -321,7 +321,7 @@ def test_what_the_queue_does_not_delete_is_told(stack: StackInMoto, monkeypatch:
 def test_retry_of_an_object_that_is_not_there(stack: StackInMoto) -> None:
     with pytest.raises(NotFoundError, match=r"There is no object s3://.*/gone\.png") as error:
         stack.operations().retry(stack.bucket, "gone.png", force=True)
-    assert "imagescribe list" in error.value.advice
+    assert "`imagescribe list` shows" in error.value.advice
     assert stack.sent() == []
 
 

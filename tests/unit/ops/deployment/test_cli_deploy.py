@@ -233,8 +233,8 @@ def test_hints_have_the_options_that_lead_to_the_stack(played: Played) -> None:
 def test_hints_upload_to_where_images_are_described(played: Played) -> None:
     played.now, played.changes = running(KeyPrefix="my pictures/"), None
     lines = run("deploy").stdout.splitlines()
-    assert "  imagescribe upload --wait --prefix 'my pictures/' holiday.jpg" in lines
-    assert "  imagescribe get 's3://pictures/my pictures/holiday.jpg'" in lines
+    assert "  imagescribe upload --wait --prefix 'my pictures/' FILE" in lines
+    assert "  imagescribe get 's3://pictures/my pictures/FILE'" in lines
 
 
 @pytest.mark.parametrize("changed", [False, True])
