@@ -119,7 +119,8 @@ def _of_ledger(operations: Operations, record: ImageRecord | None, head: dict[st
             kept = get(operations.connection.dynamodb(), operations.outputs.ledger_table_name, {"content": content})
         if not kept:
             continue
-        claims = f"; {kept['claims']} claims: some holder crashed" if int(kept.get("claims", 1)) > 1 else ""
+        number = int(kept.get("claims", 1))
+        claims = f"; {number} claims: it may have been paid for more than once" if number > 1 else ""
         if "body" in kept:
             cost, first = f"${float(kept['cost_usd']):g}", kept.get("image", "")
             yield Chapter(kept["described_at"], "ledger", f"paid {cost} for this content, for {first}{claims}")
