@@ -101,8 +101,10 @@ class Operations:
         lasting = UNTIL_CLOSED if seconds is None else seconds
         with readable_errors():
             self._throttle().open(because, lasting)
-            if lasting > LONG_PAUSE_SECONDS and self._mappings().enable(enabled=False):
-                self._notebook().note_intake(disabled=True)
+            if lasting > LONG_PAUSE_SECONDS:
+                self._notebook().note_intake(disabled=True, settled=False)  # the recover function ends what we can't
+                if self._mappings().enable(enabled=False):
+                    self._notebook().note_intake(disabled=True)
             return self._intake()
 
     @property
