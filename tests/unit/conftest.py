@@ -14,7 +14,7 @@ from imagescribe.aws.s3 import CLIENT_CONFIG
 from imagescribe_ops.simulator import Simulator, SimulatorClient, SimulatorSettings
 from tests import sam_template
 from tests.factories import API_KEY, Clock, unique
-from tests.unit import stages
+from tests.unit import quicker_moto, stages
 from tests.unit.stage import Stage
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("repeatable")
+
+quicker_moto.cut_short()
 
 REGION: Final = "eu-central-1"
 
