@@ -132,7 +132,7 @@ def test_another_deployment_says_what_changes_and_keeps_the_parameters_that_are_
 
 @pytest.mark.beside(work=life)
 def test_what_to_do_next_can_be_pasted(outcome: Life) -> None:
-    assert f"  imagescribe upload --stack {NAME} --wait holiday.jpg" in outcome.second.splitlines()
+    assert f"  imagescribe upload --stack {NAME} --wait FILE" in outcome.second.splitlines()
 
 
 @pytest.mark.beside(work=life)
