@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import errno
 import inspect
-import json
-import os
 import re
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import update_wrapper
-from importlib.metadata import distribution, version
-from pathlib import Path
+from importlib.metadata import version
 from typing import Annotated, Any, Concatenate
 
 import typer
 from rich.console import Console
-from rich.text import Text
 from typer.core import TyperGroup
 
 from imagescribe_ops.aws.connection import Connection
 from imagescribe_ops.aws.errors import readable_errors
 from imagescribe_ops.aws.stack import DEFAULT_STACK, StackOutputs
-from imagescribe_ops.display import safe, shown
+from imagescribe_ops.commands.hints import complain, pasteable
+from imagescribe_ops.display import shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import state as local_state
 from imagescribe_ops.operations import Operations
@@ -42,9 +38,6 @@ NOT_WRITABLE = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM,
 """What a disk answers that is full or read-only, or another's."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
-_HINT = re.compile(r"`imagescribe ([^\s`]+)([^`]*)`")
-_WITHOUT_STACK = {"demo", "local", "gateway", "--help"}
-_OF_AWS = {"deploy", "destroy"}
 
 
 class Commands(TyperGroup):
@@ -197,51 +190,6 @@ def on_stack(function: Callable[Concatenate[StackOptions, ...], None]) -> Callab
     keyword_only = [each.replace(kind=each.KEYWORD_ONLY) for each in shared.values()]
     command.__signature__ = inspect.Signature([*own, *keyword_only])  # type: ignore[attr-defined]
     return command
-
-
-# ── What is told ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def pasteable(text: str, options: str = "") -> str:
-    """Complete each `imagescribe …` of a text to what can be pasted: how it is run here, and the stack's options."""
-
-    def complete(hint: re.Match[str]) -> str:
-        mine = options and not (hint[1] in _WITHOUT_STACK or (hint[1] in _OF_AWS and "--local" in options))
-        own = f" {options}" if mine else ""
-        return f"`{program()} {hint[1]}{hint[2]}{own}`"
-
-    return _HINT.sub(complete, text)
-
-
-def program() -> str:
-    """Return how this program is run here."""
-    if "UV_RUN_RECURSION_DEPTH" in os.environ:
-        return "uv run imagescribe"
-    # `uvx` says nothing of itself, but it runs what it has put into its cache.
-    if not any(part.startswith("archive-v") for part in Path(sys.prefix).parts):
-        return "imagescribe"
-    source = _source(distribution("imagescribe").read_text("direct_url.json"))
-    return f"uvx --from {shlex.quote(source)} imagescribe" if source else "uvx imagescribe"
-
-
-def _source(direct_url: str | None) -> str:
-    """Return what a package was installed from, as pip and uv note it: https://peps.python.org/pep-0610/."""
-    noted: dict[str, Any] = json.loads(direct_url or "{}")
-    version_control = noted.get("vcs_info", {})
-    revision = version_control.get("requested_revision", "")
-    prefix = f"{version_control['vcs']}+" if version_control else ""
-    url = str(noted.get("url", "")).removeprefix("file://")
-    return f"{prefix}{url}@{revision}" if revision else f"{prefix}{url}"
-
-
-def complain(error: OperationError, options: str = "") -> None:
-    """Tell an error on standard error: what happened, and what to do."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    first, *details = error.problem.splitlines() or [""]
-    console.print(Text.assemble(("Error: ", "bold red"), safe(pasteable(first, options))))
-    for line in details:
-        console.print(shown(f"  {line.expandtabs()}"))
-    console.print(shown(pasteable(error.advice, options)))
 
 
 # ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────

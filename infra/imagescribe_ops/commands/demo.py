@@ -14,15 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from imagescribe.model.record import Status
-from imagescribe_ops.commands.base import (
-    HERE,
-    LATENCY_SECONDS,
-    JsonOption,
-    LatencyOption,
-    app,
-    complain,
-    pasteable,
-)
+from imagescribe_ops.commands.base import HERE, LATENCY_SECONDS, JsonOption, LatencyOption, app
 from imagescribe_ops.commands.gallery import show_gallery
 from imagescribe_ops.commands.gateway import (
     DEFAULT_CONCURRENCY,
@@ -34,6 +26,7 @@ from imagescribe_ops.commands.gateway import (
     OptionOption,
     model_settings,
 )
+from imagescribe_ops.commands.hints import complain, pasteable
 from imagescribe_ops.display import STATUS_STYLES, Steps, print_json, print_record, safe, shown, tags_text
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.gateway.settings import GatewaySettings

@@ -22,8 +22,8 @@ from imagescribe_ops.commands.base import (
     StackOption,
     StackOptions,
     app,
-    program,
 )
+from imagescribe_ops.commands.hints import program
 from imagescribe_ops.commands.telling import told
 from imagescribe_ops.deployment.asking import ask
 from imagescribe_ops.deployment.build import build

@@ -18,8 +18,8 @@ from imagescribe_ops.commands.base import (
     StackOption,
     StackOptions,
     app,
-    program,
 )
+from imagescribe_ops.commands.hints import program
 from imagescribe_ops.commands.telling import told
 from imagescribe_ops.deployment.cloudformation import CloudFormation
 from imagescribe_ops.deployment.parameters import defaults

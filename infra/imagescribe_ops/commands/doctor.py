@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack, pasteable
+from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack
+from imagescribe_ops.commands.hints import pasteable
 from imagescribe_ops.display import Steps, print_json, shown
 from imagescribe_ops.doctor.doctor import CHECKS, ON_THE_WAY, examine, look
 from imagescribe_ops.doctor.examination import Examination

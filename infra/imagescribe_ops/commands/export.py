@@ -18,7 +18,8 @@ from rich.console import Console
 
 from imagescribe.model.record import Status
 from imagescribe_ops.catalog_view import CatalogView
-from imagescribe_ops.commands.base import READ, StackOptions, app, complain, moment_of, on_stack, program, utf8
+from imagescribe_ops.commands.base import READ, StackOptions, app, moment_of, on_stack, utf8
+from imagescribe_ops.commands.hints import complain, program
 from imagescribe_ops.display import Steps, cut, print_json, safe
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.export.export import Cursor, Export, Query, Sink, TornError

@@ -19,15 +19,7 @@ from imagescribe.model.record import Status
 from imagescribe_ops.aws.logs import Logs
 from imagescribe_ops.aws.stack import DEFAULT_STACK
 from imagescribe_ops.catalog_view import CatalogView
-from imagescribe_ops.commands.base import (
-    HERE,
-    LATENCY_SECONDS,
-    JsonOption,
-    LatencyOption,
-    StackOption,
-    app,
-    program,
-)
+from imagescribe_ops.commands.base import HERE, LATENCY_SECONDS, JsonOption, LatencyOption, StackOption, app
 from imagescribe_ops.commands.gateway import (
     DEFAULT_CONCURRENCY,
     InstructionOption,
@@ -38,6 +30,7 @@ from imagescribe_ops.commands.gateway import (
     OptionOption,
     model_settings,
 )
+from imagescribe_ops.commands.hints import program
 from imagescribe_ops.commands.story import styled
 from imagescribe_ops.contract.addresses import is_loopback
 from imagescribe_ops.deployment.parameters import ParameterError, check, read_pairs

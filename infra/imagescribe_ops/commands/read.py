@@ -32,9 +32,9 @@ from imagescribe_ops.commands.base import (
     day_of,
     image_address,
     on_stack,
-    pasteable,
     utf8,
 )
+from imagescribe_ops.commands.hints import pasteable
 from imagescribe_ops.commands.waiting import wait_for
 from imagescribe_ops.display import STATUS_STYLES, Steps, cut_start, print_json, print_record, safe, shown
 from imagescribe_ops.errors import NotFoundError, OperationError

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from imagescribe.model.labels import Vocabulary
-from imagescribe_ops.commands.base import BEFORE, PrefixOption, StackOptions, app, on_stack, pasteable, utf8
+from imagescribe_ops.commands.base import BEFORE, PrefixOption, StackOptions, app, on_stack, utf8
+from imagescribe_ops.commands.hints import pasteable
 from imagescribe_ops.display import Steps, print_json, print_record, shown
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.relabel import Relabelling, Report, Result, read_vocabulary

@@ -17,7 +17,8 @@ from rich.text import Text
 from imagescribe.model.times import iso_utc
 from imagescribe_ops.aws.queue_depth import QueueDepth
 from imagescribe_ops.aws.stack import read_outputs
-from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack, pasteable
+from imagescribe_ops.commands.base import OPERATE, StackOptions, app, on_stack
+from imagescribe_ops.commands.hints import pasteable
 from imagescribe_ops.display import duration, print_json, print_record, shown
 from imagescribe_ops.operations import Operations
 from imagescribe_ops.standing import Intake, StackStatus, backfill_depth, why_nothing_happens

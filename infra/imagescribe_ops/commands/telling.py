@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import typer
 
 from imagescribe_ops.aws.errors import readable_errors
-from imagescribe_ops.commands.base import StackOptions, complain
+from imagescribe_ops.commands.base import StackOptions
+from imagescribe_ops.commands.hints import complain
 from imagescribe_ops.display import Steps
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local.processes import Interrupted, interruptible

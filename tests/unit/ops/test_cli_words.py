@@ -14,7 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from imagescribe_ops.commands import main
-from imagescribe_ops.commands.base import StackOptions, pasteable, seconds_of
+from imagescribe_ops.commands.base import StackOptions, seconds_of
+from imagescribe_ops.commands.hints import pasteable
 from imagescribe_ops.commands.main import app
 from imagescribe_ops.local import state as local_state
 

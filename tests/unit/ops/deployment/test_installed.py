@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagescribe_ops import project
-from imagescribe_ops.commands import base
+from imagescribe_ops.commands import hints
 from imagescribe_ops.errors import OperationError
 from imagescribe_ops.local import tools
 
@@ -39,13 +39,13 @@ class Distribution:
 )
 def test_hints_say_how_uvx_was_asked(direct_url: object, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/home/ann/.cache/uv/archive-v0/abc")
-    monkeypatch.setattr(base, "distribution", lambda _name: Distribution(direct_url))
-    assert base.program() == words
+    monkeypatch.setattr(hints, "distribution", lambda _name: Distribution(direct_url))
+    assert hints.program() == words
 
 
 def test_hints_are_plain_where_the_command_is_installed_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/home/ann/.local/share/uv/tools/imagescribe")
-    assert base.program() == "imagescribe"
+    assert hints.program() == "imagescribe"
 
 
 def test_tools_of_an_installed_command_are_made_in_the_cache_of_the_user(
