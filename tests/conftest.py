@@ -1,7 +1,7 @@
-"""How the tests are told apart, and divided among three processes.
+"""How the tests are told apart, and divided among four processes.
 
 Deployed stacks wait for most of their time, and the unit tests compute: beside each other they take half as long. Only
-the test command as a whole is divided; a part that is asked for by its path runs in one process (`-n 3` divides it
+the test command as a whole is divided; a part that is asked for by its path runs in one process (`-n 4` divides it
 too).
 """
 
@@ -30,7 +30,7 @@ SLOWEST = {"test_pay_once_machine.py"}
 """Unit tests that begin first, so that no process is left alone with them in the end."""
 
 
-OPERATED = ("alarms", "audit", "backfill", "command", "doctor", "operator", "search")
+OPERATED = ("alarms", "audit", "backfill", "doctor", "operator", "search")
 """Tests of deployed stacks, each its own, that get an emulator of their own in a process of their own."""
 
 ALONE = ("local", "wheel")
@@ -68,7 +68,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksT
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    return 3 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    return 4 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
