@@ -89,6 +89,8 @@ def backfill(
     job = backfills.begin(plan) if begins else None
     if options.as_json:
         print_json({"estimate": _plan_json(plan), "job": _job_json(job) if job else None})
+    elif not plan.estimate.taken:
+        options.say("There is nothing to describe, so nothing was begun.")
     elif job:
         options.say(
             f"{job.id} has begun. `imagescribe backfill show {job.id}` tells how far it is. This may be closed."
@@ -130,6 +132,11 @@ def _show_plan(plan: Plan) -> None:
     )
     price = f"${plan.usd:,.2f}" if plan.price_usd else "free"
     budget = f"{plan.budget_days:,.1f} days of ${plan.budget_usd:g}" if plan.budget_usd else ""
+    costs = [
+        ("to be paid for", shown(f"{about}{estimate.pays:,} images, {price}", "bold")),
+        ("time", f"{duration(plan.seconds)} at {plan.requests_per_minute:g} calls a minute"),
+        ("budget", budget),
+    ]
     print_record(
         Console(highlight=False, soft_wrap=True),
         [
@@ -139,9 +146,7 @@ def _show_plan(plan: Plan) -> None:
             ("skipped for nothing", unfit),
             ("paid for already", f"{estimate.paid:,} are copies of what is described" if estimate.paid else ""),
             ("duplicates", f"{about}{estimate.duplicates:,} are copies of each other" if estimate.duplicates else ""),
-            ("to be paid for", shown(f"{about}{estimate.pays:,} images, {price}", "bold")),
-            ("time", f"{duration(plan.seconds)} at {plan.requests_per_minute:g} calls a minute"),
-            ("budget", budget),
+            *(costs if estimate.taken else ()),
         ],
     )
 

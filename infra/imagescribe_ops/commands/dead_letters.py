@@ -46,7 +46,7 @@ def show_letters(options: StackOptions, *, reason: ReasonOption = DeadReason.ALL
         fields = [safe(text) for text in (iso_utc(each.sent_at), each.reason, about, each.detail)]
         print("\n  ".join(["  ".join(fields[:3]), fields[3]]) if sys.stdout.isatty() else "\t".join(fields))
     if not letters:
-        options.say("There is no such dead letter.")
+        options.say(_none(reason, image))
 
 
 @letters_app.command("purge")
@@ -78,7 +78,11 @@ def purge_letters(
         print_json({"purged": {str(name): count for name, count in purged.items()}})
     else:
         counts = ", ".join(f"{count} {name}" for name, count in purged.items())
-        options.say(f"Deleted: {counts}." if counts else "There is no such dead letter.")
+        options.say(f"Deleted: {counts}." if counts else _none(reason, image))
+
+
+def _none(reason: DeadReason, image: str) -> str:
+    return f"There are no {'such ' if image or reason is not DeadReason.ALL else ''}dead letters."
 
 
 def _meant(reason: DeadReason, image: str) -> Callable[[DeadLetter], bool]:

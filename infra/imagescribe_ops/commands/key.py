@@ -64,7 +64,7 @@ def key_check(options: StackOptions) -> None:
     elif not operations.price_usd:
         options.say(f"The endpoint takes the key. ${left:,.2f} are left, and calls are free (PricePerCallUsd).")
     else:
-        calls = f"{left / operations.price_usd:,.0f} images at ${operations.price_usd:g}"
+        calls = f"{int(left / operations.price_usd):,} images at ${operations.price_usd:g}"
         options.say(f"The endpoint takes the key. ${left:,.2f} are left: {calls}.")
     if not pays:
         raise typer.Exit(1)

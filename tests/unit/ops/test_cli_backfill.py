@@ -195,6 +195,9 @@ def test_a_job_that_begins_is_told_also_where_its_function_may_not_be_woken(
 
 def test_nothing_begins_where_there_is_nothing_to_do(deployed: StackInMoto) -> None:
     assert answer(run("--yes", "--json"))["job"] is None
+    shown = run().stdout  # and nobody is asked
+    assert "There is nothing to describe, so nothing was begun." in shown
+    assert "to be paid for" not in shown
 
 
 def test_without_a_key_nothing_is_estimated(aws: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,8 @@ def test_a_purge_asks_and_takes_only_what_is_meant(deployed: StackInMoto) -> Non
     assert "2 dead letters would be deleted for good." in refused
     assert ask("dead-letters", "purge", "--reason", "malformed", "--yes")["purged"] == {"malformed": 1}
     assert "Deleted: 1 transient." in run("dead-letters", "purge", "--image", upload.image, "--yes").stdout
-    assert "There is no such dead letter." in run("dead-letters", "purge").stdout
+    assert "There are no dead letters." in run("dead-letters", "purge").stdout
+    assert "There are no such dead letters." in run("dead-letters", "show", "--reason", "crash").stdout
 
 
 # ── retry of many ────────────────────────────────────────────────────────────────────────────────────────────────────
