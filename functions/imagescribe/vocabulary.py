@@ -52,7 +52,7 @@ class CachedVocabulary:
         try:
             return self._source.read(self._client)
         except (ClientError, BotoCoreError, VocabularyError) as error:
-            logger.error("the vocabulary of labels could not be read", extra={"error": str(error)})  # noqa: TRY400
+            logger.error("the vocabulary of labels could not be read", extra={"error": str(error)})  # noqa: TRY400 - it says it all
         if self._source.key:
             self._stale_at = self._clock() + RETRY_SECONDS
         return self._vocabulary or self._of_the_parameter()

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
-from imagescribe.aws.clients import AWS_CONFIG, MAX_SIDE_BY_SIDE
+from imagescribe.aws.clients import CONNECT_SECONDS, MAX_SIDE_BY_SIDE, READ_SECONDS
 from imagescribe.aws.s3 import error_code
 from imagescribe.model.tags import TagState
 
@@ -72,7 +72,7 @@ class Annotations:
     ) -> None:
         self._client = client
         self._session = session
-        timeout: Any = (AWS_CONFIG.connect_timeout, AWS_CONFIG.read_timeout)  # type: ignore[attr-defined]
+        timeout: Any = (CONNECT_SECONDS, READ_SECONDS)  # its types know one number alone
         self._http = http or URLLib3Session(timeout=timeout, max_pool_connections=MAX_SIDE_BY_SIDE)
         self._sleep = sleep
 
@@ -93,7 +93,7 @@ class Annotations:
                 from imagescribe.log import logger  # noqa: PLC0415 - the command, which has none, reads this module too
 
                 code = error_code(error)
-                logger.error("S3 refused an annotation", extra={"image": upload.image, "error": code})  # noqa: TRY400
+                logger.error("S3 refused an annotation", extra={"image": upload.image, "error": code})  # noqa: TRY400 - the code says it all
             return state
         return TagState.WRITTEN
 

@@ -38,9 +38,12 @@ class Stored(Addressed, Protocol):
     """An object of the image bucket, as an upload or a record of the catalog tells of it."""
 
     @property
-    def etag(self) -> str: ...  # noqa: D102
+    def etag(self) -> str:
+        """Of its content."""
+
     @property
-    def size(self) -> int: ...  # noqa: D102
+    def size(self) -> int:
+        """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)

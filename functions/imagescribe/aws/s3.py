@@ -46,11 +46,16 @@ class Addressed(Protocol):
     """An object that can be asked for."""
 
     @property
-    def bucket(self) -> str: ...  # noqa: D102
+    def bucket(self) -> str:
+        """Its name."""
+
     @property
-    def key(self) -> str: ...  # noqa: D102
+    def key(self) -> str:
+        """As S3 knows it, not quoted."""
+
     @property
-    def version_id(self) -> str | None: ...  # noqa: D102
+    def version_id(self) -> str | None:
+        """None where the bucket keeps no versions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _vocabulary(s3: S3Client) -> Callable[[], Vocabulary | None]:
     text, key = os.environ["IMAGESCRIBE_LABELS"], os.environ["IMAGESCRIBE_LABELS_KEY"]
     if not (text or key):
         return lambda: None
-    from imagescribe.vocabulary import CachedVocabulary, Source  # noqa: PLC0415
+    from imagescribe.vocabulary import CachedVocabulary, Source  # noqa: PLC0415 - a part of the start only where it is on
 
     return CachedVocabulary(Source(text, os.environ["IMAGESCRIBE_BUCKET"], key), s3)
 
@@ -95,7 +95,7 @@ def _vocabulary(s3: S3Client) -> Callable[[], Vocabulary | None]:
 def _annotations(s3: S3Client, session: boto3.Session) -> Annotations | None:
     if os.environ["IMAGESCRIBE_WRITE_ANNOTATION"] != "true":
         return None
-    from imagescribe.aws.annotations import Annotations  # noqa: PLC0415
+    from imagescribe.aws.annotations import Annotations  # noqa: PLC0415 - a part of the start only where it is on
 
     return Annotations(s3, session)
 

@@ -70,11 +70,11 @@ class Snapshots:
 
     def replace(self, path: Path, standing: Standing | None, *, images: int, complete_until: int) -> bool:
         """Put a snapshot in the place of the one that stood; False where another one was quicker."""
-        condition: dict[str, str] = {"IfMatch": standing.etag} if standing else {"IfNoneMatch": "*"}
+        condition: dict[str, Any] = {"IfMatch": standing.etag} if standing else {"IfNoneMatch": "*"}
         facts = {"images": str(images), "complete-until": str(complete_until)}
         try:
             with path.open("rb") as body:
-                self._client.put_object(Bucket=self._bucket, Key=KEY, Body=body, Metadata=facts, **condition)  # type: ignore[arg-type]
+                self._client.put_object(Bucket=self._bucket, Key=KEY, Body=body, Metadata=facts, **condition)
         except ClientError as error:
             if error_code(error) in _OVERTAKEN:
                 return False

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Final, cast
 
-import pi_heif  # type: ignore[import-untyped]
+import pi_heif  # type: ignore[import-untyped]  # it has no types
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 

@@ -11,7 +11,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     for record in event["Records"]:
         try:
             consume(json.loads(record["body"]))
-        except Exception:
+        except Exception:  # whatever it is, the others of the batch go on
             logging.exception("failed: %s", record["body"])
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}

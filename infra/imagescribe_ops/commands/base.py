@@ -188,7 +188,7 @@ def on_stack(function: Callable[Concatenate[StackOptions, ...], None]) -> Callab
 
     update_wrapper(command, function)
     keyword_only = [each.replace(kind=each.KEYWORD_ONLY) for each in shared.values()]
-    command.__signature__ = inspect.Signature([*own, *keyword_only])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*own, *keyword_only])  # type: ignore[attr-defined]  # Typer reads it
     return command
 
 

@@ -136,7 +136,7 @@ class ChangeSets:
                 created = self._create(request)
                 pages = self._described(created["Id"])
                 resources = self._changes(pages)
-        except BaseException:
+        except BaseException:  # Ctrl-C too; it goes on its way below
             with suppress(OperationError):
                 self._take_away(request["ChangeSetName"], is_new=is_new)
             raise

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from threading import BoundedSemaphore, Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 from PIL import Image, ImageOps
@@ -131,11 +131,11 @@ class Pictures:
             self._thumbnails.put(image, found)
         return found
 
-    def _get(self, bucket: str, key: str, **version: str) -> Opened | None:
+    def _get(self, bucket: str, key: str, **version: Any) -> Opened | None:
         """Open an object; None where no browser shows it."""
         with readable_errors():
             try:
-                answer = self._client.get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
+                answer = self._client.get_object(Bucket=bucket, Key=key, **version)
             except ClientError as error:
                 if error_code(error) not in _GONE:
                     raise
