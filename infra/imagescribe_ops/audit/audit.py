@@ -1,9 +1,9 @@
 """The audit: bucket and catalog side by side in the order of their keys.
 
 Both are streams, so that it takes the same memory for any bucket. What looks wrong there is looked at once more, as it
-is at that moment: a listing and an index are some seconds old when they are read. A repair sends
-the event that was lost, on the queue's way: a record is opened for it, or taken out and announced as removed, only
-while that is of no later one.
+is at that moment: a listing and an index are some seconds old when they are read. A repair sends the event that was
+lost, on the queue's way: a record is opened for it, or taken out and announced as removed, only while that is of no
+later one.
 """
 
 from __future__ import annotations
